@@ -1,0 +1,1 @@
+"""Reconstruction engines behind one protocol (`base.Engine`)."""

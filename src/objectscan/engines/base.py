@@ -1,0 +1,48 @@
+"""What every reconstruction engine offers: two verbs, and an estimate of the memory they need."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from objectscan.errors import BadRecipe
+from objectscan.recipes import Recipe
+from objectscan.types import Capture, Checkpoints, ProgressFn, Reconstruction
+
+
+class Engine(Protocol):
+    """Turns a capture into a textured surface."""
+
+    name: str
+    stages: tuple[tuple[str, float], ...]
+    """(stage name, measured share of the engine's time), in order; `Progress.stage` uses these names."""
+
+    def memory_bytes(self, capture: Capture, recipe: Recipe) -> int:
+        """Estimated peak memory of `reconstruct`, without the interpreter and its libraries."""
+
+    def prepare(self, device: str) -> None:
+        """Load or compile whatever the first reconstruction would otherwise wait for."""
+
+    def reconstruct(
+        self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
+    ) -> Reconstruction:
+        """Reconstruct the object.
+
+        Deterministic for a seed on one machine. `report` may raise `Cancelled`; what `checkpoints` hold from an
+        earlier, killed run of the same recipe, capture and seed is not computed again.
+
+        Raises:
+            ReconstructionError: The photos did not work out.
+        """
+
+
+def engine_named(name: str) -> Engine:
+    """The engine called `name`.
+
+    Raises:
+        BadRecipe: No such engine.
+    """
+    if name != "nvdiffrec":
+        raise BadRecipe(f"There is no engine '{name}'.", hint="Known: nvdiffrec.")
+    from objectscan.engines.nvdiffrec.engine import NvdiffrecEngine
+
+    return NvdiffrecEngine()

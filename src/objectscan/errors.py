@@ -1,0 +1,155 @@
+"""Every error that Objectscan raises on purpose.
+
+    ObjectscanError                    code, message for a person, hint, details (JSON)
+     ├ InputError                      the caller can fix it            exit 2
+     │  ├ UnreadableImage              not a picture, broken, or animated
+     │  ├ ImageTooLarge                over the pixel or byte limit
+     │  ├ BadCameras                   the camera file can't be used
+     │  ├ BadMasks                     a mask is missing, empty or full
+     │  ├ TooFewViews                  not enough usable photos
+     │  ├ BadRecipe                    an unknown preset or option, or a value out of range
+     │  ├ BadMesh                      a mesh file can't be used
+     │  └ BadWorkspace                 the output folder holds something else, or can't be written
+     ├ ReconstructionError             the photos did not work out      exit 3
+     │  ├ EmptyForeground              no volume is inside all masks
+     │  ├ OptimisationDiverged         a value became NaN or infinite
+     │  └ UvFailed                     no texture layout could be made
+     ├ ResourceError                   this machine can't do it         exit 4
+     │  ├ NotEnoughMemory              the estimate is above what is free
+     │  └ MissingDependency            an optional package is not installed
+     ├ ExportError                     a file could not be written      exit 5
+     └ Cancelled                       stopped on request               exit 130
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class ObjectscanError(Exception):
+    """Base of the tree: a stable code, words for a person, and what to do next."""
+
+    code = "error"
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "", details: Mapping[str, object] | None = None):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = dict(details or {})
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InputError(ObjectscanError):
+    """The caller gave something that can't be used."""
+
+    code = "input_error"
+    exit_code = 2
+
+
+class UnreadableImage(InputError):
+    """A file is not a picture of a supported format, is broken, or is animated."""
+
+    code = "unreadable_image"
+
+
+class ImageTooLarge(InputError):
+    """A picture is over the pixel or byte limit."""
+
+    code = "image_too_large"
+
+
+class BadCameras(InputError):
+    """A camera file can't be used."""
+
+    code = "bad_cameras"
+
+
+class BadMasks(InputError):
+    """A mask is missing, empty, full or of the wrong size."""
+
+    code = "bad_masks"
+
+
+class TooFewViews(InputError):
+    """Not enough usable photos are left."""
+
+    code = "too_few_views"
+
+
+class BadRecipe(InputError):
+    """An unknown preset or option, or a value out of range."""
+
+    code = "bad_recipe"
+
+
+class BadMesh(InputError):
+    """A mesh file can't be used."""
+
+    code = "bad_mesh"
+
+
+class BadWorkspace(InputError):
+    """The output folder holds something else, or can't be written."""
+
+    code = "bad_workspace"
+
+
+class ReconstructionError(ObjectscanError):
+    """The photos did not work out."""
+
+    code = "reconstruction_failed"
+    exit_code = 3
+
+
+class EmptyForeground(ReconstructionError):
+    """No volume is inside all masks."""
+
+    code = "empty_foreground"
+
+
+class OptimisationDiverged(ReconstructionError):
+    """A value became NaN or infinite; the message names the step and the tensor."""
+
+    code = "optimisation_diverged"
+
+
+class UvFailed(ReconstructionError):
+    """No texture layout could be made, not even by the fallback."""
+
+    code = "uv_failed"
+
+
+class ResourceError(ObjectscanError):
+    """This machine can't do what was asked."""
+
+    code = "resource_error"
+    exit_code = 4
+
+
+class NotEnoughMemory(ResourceError):
+    """The memory estimate is above what is free."""
+
+    code = "not_enough_memory"
+
+
+class MissingDependency(ResourceError):
+    """An optional package is not installed."""
+
+    code = "missing_dependency"
+
+
+class ExportError(ObjectscanError):
+    """A result file could not be written."""
+
+    code = "export_failed"
+    exit_code = 5
+
+
+class Cancelled(ObjectscanError):
+    """The work was stopped on request."""
+
+    code = "cancelled"
+    exit_code = 130

@@ -1,0 +1,155 @@
+"""Recipes: what to reconstruct and how finely, as frozen values. Presets are values, not files.
+
+A job keeps its fully expanded recipe, so that any result can be repeated. Machine limits are settings, not here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from objectscan.errors import BadRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class HullOptions:
+    """The start: the volume inside all masks."""
+
+    outvoted_views: int = 0
+    """How many masks may wrongly exclude a point before it counts as outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class StereoOptions:
+    """Depth from photo-consistency between neighbouring views, which carves what silhouettes cannot show."""
+
+    enabled: bool = True
+    image_edge_px: int = 256
+    """Longer image side at which views are matched."""
+    neighbours: int = 4
+    """Views that each view is matched with."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeOptions:
+    """Pass 1: free topology."""
+
+    isosurface: Literal["flexicubes", "dmtet"] = "flexicubes"
+    resolutions: tuple[int, ...] = (48, 80)
+    """Grid cells along the longest side of the bounds, coarse to fine."""
+    image_edges_px: tuple[int, ...] = (128, 256)
+    """Longer image side at each level of `resolutions`."""
+    steps: tuple[int, ...] = (200, 500)
+    """Optimisation steps at each level."""
+    views_per_step: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RefineOptions:
+    """Pass 2: fixed topology; vertices, textures and light together."""
+
+    image_edge_px: int = 512
+    steps: int = 600
+    views_per_step: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Size of the delivered asset."""
+
+    faces: int = 20_000
+    texture_size_px: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides a result, apart from the photos, the seed and the code version."""
+
+    preset: str = "standard"
+    engine: Literal["nvdiffrec"] = "nvdiffrec"
+    hull: HullOptions = field(default_factory=HullOptions)
+    stereo: StereoOptions = field(default_factory=StereoOptions)
+    shape: ShapeOptions = field(default_factory=ShapeOptions)
+    refine: RefineOptions = field(default_factory=RefineOptions)
+    budget: Budget = field(default_factory=Budget)
+    refine_cameras: bool = False
+    """Also optimise each view's pose and focal length. Off for exact cameras."""
+    hold_out_every: int = 8
+    """Every n-th view is kept for evidence and never optimised against; 0 keeps none."""
+
+
+STANDARD = Recipe()
+PREVIEW = replace(
+    STANDARD,
+    preset="preview",
+    stereo=StereoOptions(image_edge_px=192, neighbours=3),
+    shape=ShapeOptions(resolutions=(48, 64), image_edges_px=(128, 192), steps=(100, 150)),
+    refine=RefineOptions(image_edge_px=384, steps=150),
+    budget=Budget(faces=12_000, texture_size_px=1024),
+)
+HIGH = replace(
+    STANDARD,
+    preset="high",
+    stereo=StereoOptions(image_edge_px=512, neighbours=6),
+    shape=ShapeOptions(resolutions=(64, 96, 144), image_edges_px=(128, 256, 512), steps=(300, 600, 600)),
+    refine=RefineOptions(image_edge_px=2048, steps=3000),
+    budget=Budget(faces=100_000, texture_size_px=2048),
+)
+PRESETS: Mapping[str, Recipe] = {recipe.preset: recipe for recipe in (PREVIEW, STANDARD, HIGH)}
+
+
+def recipe_for(preset: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """The preset with some values replaced.
+
+    Args:
+        preset: One of `PRESETS`.
+        overrides: Dotted option names and values, e.g. `{"budget.faces": 5000}`; lists become tuples.
+
+    Raises:
+        BadRecipe: Unknown preset or option; the message names the nearest valid one.
+    """
+    if preset not in PRESETS:
+        raise BadRecipe(f"There is no preset '{preset}'.", hint=_did_you_mean(preset, PRESETS))
+    recipe = PRESETS[preset]
+    for name, value in (overrides or {}).items():
+        recipe = _replaced(recipe, name.split("."), value, name)
+    return recipe
+
+
+def expanded(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON values, for the job record."""
+    return dataclasses.asdict(recipe)
+
+
+def _replaced(options: Any, path: list[str], value: Any, full_name: str) -> Any:
+    names = [f.name for f in dataclasses.fields(options)]
+    if path[0] not in names:
+        raise BadRecipe(f"There is no option '{full_name}'.", hint=_did_you_mean(path[0], names))
+    current = getattr(options, path[0])
+    if len(path) > 1:
+        if not dataclasses.is_dataclass(current):
+            raise BadRecipe(f"Option '{full_name}' has no parts.", hint=f"Set '{path[0]}' itself.")
+        return replace(options, **{path[0]: _replaced(current, path[1:], value, full_name)})
+    if dataclasses.is_dataclass(current):
+        raise BadRecipe(f"Option '{full_name}' is a group.", hint="Set one of its parts, such as 'budget.faces'.")
+    return replace(options, **{path[0]: _checked(current, value, full_name)})
+
+
+def _checked(current: Any, value: Any, full_name: str) -> Any:
+    value = tuple(value) if isinstance(value, list) else value
+    kind = type(current)
+    fits = isinstance(value, kind) and isinstance(value, bool) == isinstance(current, bool)
+    if not fits:
+        raise BadRecipe(f"Option '{full_name}' takes {kind.__name__}, not {value!r}.", hint=f"Example: {current!r}.")
+    if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+        raise BadRecipe(f"Option '{full_name}' is {value}, below 0.", hint=f"Example: {current!r}.")
+    return value
+
+
+def _did_you_mean(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    listed = ", ".join(known)
+    return f"Did you mean '{close[0]}'? Known: {listed}." if close else f"Known: {listed}."

@@ -1,0 +1,172 @@
+"""The values that pass between stages: frozen dataclasses, numpy only, no behaviour beyond checks.
+
+Frames: the world is right-handed; cameras use OpenCV axes (x right, y down, z forward); a transform named
+`target_from_source` maps source coordinates to target coordinates. Shape letters: V vertices, F faces,
+N views, H W image rows and columns, T texture corners, R cubemap edge. See docs/conventions.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from jaxtyping import Float, Float32, Int32, UInt8
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """One pinhole photo camera without lens distortion."""
+
+    intrinsics: Float[np.ndarray, "3 3"]
+    """Pixels. Pixel centres at +0.5: the top-left pixel covers [0, 1) x [0, 1)."""
+    world_from_camera: Float[np.ndarray, "4 4"]
+    """Rigid; metres if `Capture.scale_known`, else arbitrary units."""
+    size: tuple[int, int]
+    """(width, height) in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One upright, undistorted photo with its camera and foreground mask."""
+
+    name: str
+    """The photo's file name, unique in the capture; every message about the photo uses it."""
+    camera: Camera
+    image_srgb: UInt8[np.ndarray, "H W 3"]
+    mask: UInt8[np.ndarray, "H W"] | None
+    """Foreground share of each pixel times 255 (soft edges kept), or None if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing worth telling a person about a photo, a capture or a result."""
+
+    code: str
+    """Stable identifier, documented in docs/findings.md, e.g. `few_views`."""
+    severity: Literal["info", "warning", "error"]
+    message: str
+    """What was found, with the offending value, and what to do about it."""
+    photos: tuple[str, ...] = ()
+    """Names of the photos concerned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Photos of one object with known cameras, ready for an engine."""
+
+    views: tuple[View, ...]
+    delivered_from_world: Float[np.ndarray, "4 4"]
+    """Rotation (no scale, no shift unless stated) from the cameras' world to the Y-up frame of delivered files."""
+    scale_known: bool = False
+    """True if one world unit is one metre."""
+    bounds: Float[np.ndarray, "2 3"] | None = None
+    """Axis-aligned box (min, max) around the object in world coordinates if the capture states one."""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """A triangle mesh. Faces are counter-clockwise seen from outside."""
+
+    vertices: Float32[np.ndarray, "V 3"]
+    faces: Int32[np.ndarray, "F 3"]
+
+
+@dataclass(frozen=True, slots=True)
+class UvMap:
+    """Texture coordinates with their own indices, so that a seam does not split the surface."""
+
+    coordinates: Float32[np.ndarray, "T 2"]
+    """In [0, 1], origin bottom-left, v up."""
+    faces: Int32[np.ndarray, "F 3"]
+    """Row i indexes the three texture corners of mesh face i."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Metallic-roughness textures of one mesh (glTF 2.0 appendix B). Row 0 of each array is v = 0 (bottom)."""
+
+    base_color_srgb: Float32[np.ndarray, "H W 3"]
+    """In [0, 1], sRGB-encoded."""
+    occlusion_roughness_metallic: Float32[np.ndarray, "H W 3"]
+    """In [0, 1], linear. Occlusion 1 means fully lit; roughness is perceptual."""
+    normal: Float32[np.ndarray, "H W 3"] | None
+    """Tangent-space unit normals: x along +u, y along +v, z out of the surface. None: geometry only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Distant light as a cubemap, in the world frame of the capture."""
+
+    radiance_linear: Float32[np.ndarray, "6 R R 3"]
+    """Faces +x -x +y -y +z -z in OpenGL order and orientation; linear, 1 is sRGB white."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """What one optimisation pass did. A result without its engine's passes is a failure."""
+
+    name: str
+    steps: int
+    seconds: float
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """Named numbers: losses at the end, faces, peak memory in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """What an engine returns: a textured surface, its light and how it came about. World frame."""
+
+    mesh: Mesh
+    uv: UvMap
+    material: Material
+    environment: Environment
+    passes: tuple[PassReport, ...]
+    cameras: Mapping[str, Camera] = field(default_factory=dict)
+    """Refined camera by photo name; empty if the engine kept the given ones."""
+    invented_faces: Int32[np.ndarray, "I"] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """Indices of faces that close a hole which no photo shows."""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One progress message of a running stage."""
+
+    stage: str
+    fraction: float
+    """Share of this stage that is done, in [0, 1]."""
+    message: str = ""
+    preview_srgb: UInt8[np.ndarray, "H W 3"] | None = None
+    """A picture of the model as it is now, if one was made."""
+
+
+ProgressFn = Callable[[Progress], None]
+"""Receives progress. It may raise `errors.Cancelled`; stages call it at least once a second."""
+
+
+def ignore_progress(progress: Progress) -> None:
+    """A `ProgressFn` that does nothing."""
+
+
+class Checkpoints(Protocol):
+    """Where a stage keeps named arrays so that a killed run resumes after its last finished step."""
+
+    def load(self, name: str) -> dict[str, np.ndarray] | None:
+        """The arrays saved under `name`, or None if there are none for this recipe."""
+
+    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep `arrays` under `name`, atomically."""
+
+
+class NoCheckpoints:
+    """`Checkpoints` that keep nothing."""
+
+    def load(self, name: str) -> None:
+        """Nothing was saved."""
+        return None
+
+    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep nothing."""
