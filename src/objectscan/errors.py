@@ -4,6 +4,7 @@
      ├ InputError                      the caller can fix it            exit 2
      │  ├ UnreadableImage              not a picture, broken, or animated
      │  ├ ImageTooLarge                over the pixel or byte limit
+     │  ├ ImageTooSmall                too few pixels, or an extreme strip
      │  ├ BadCameras                   the camera file can't be used
      │  ├ BadMasks                     a mask is missing, empty or full
      │  ├ TooFewViews                  not enough usable photos
@@ -59,6 +60,12 @@ class ImageTooLarge(InputError):
     """A picture is over the pixel or byte limit."""
 
     code = "image_too_large"
+
+
+class ImageTooSmall(InputError):
+    """A picture has too few pixels, or is an extreme strip."""
+
+    code = "image_too_small"
 
 
 class BadCameras(InputError):

@@ -1,0 +1,1 @@
+"""Container checks that look at a picture file before a decoder touches it."""

@@ -1,0 +1,1 @@
+"""Readers of camera files: transforms.json and COLMAP models."""

@@ -1,0 +1,29 @@
+"""What a capture may weigh: limits that an operator sets and that every reader obeys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """Limits on single pictures and on the whole capture. The defaults suit photos of phones and cameras."""
+
+    max_pixels: int = 60_000_000
+    """Pixels of one picture, read from its header before anything is decoded."""
+    max_file_bytes: int = 64_000_000
+    """Bytes of one picture file."""
+    max_camera_file_bytes: int = 256_000_000
+    """Bytes of one camera file. COLMAP's images.txt lists every feature and grows large."""
+    max_views: int = 400
+    min_views: int = 3
+    """Below this many usable photos no capture is made."""
+    min_side_px: int = 64
+    """Shorter side of the smallest usable picture."""
+    max_aspect: float = 8.0
+    """Longer side / shorter side."""
+    max_edge_px: int = 2048
+    """Larger photos are reduced to this longer side when they are read; the finest preset uses no more."""
+
+
+DEFAULT_LIMITS = ImageLimits()
