@@ -11,8 +11,8 @@ from objectscan.capture.orientation import meeting_point
 from objectscan.errors import BadCameras
 from objectscan.types import Finding
 
-_SAME_PLACE = 1e-4
-"""Spread of the cameras as a share of their distance from the origin; below it there is no parallax."""
+_SAME_PLACE = 1e-6
+"""Spread of the cameras as a share of their distance from the origin; rounding makes as much."""
 
 
 def check_baseline(world_from_cameras: Sequence[Float[np.ndarray, "4 4"]], file: str) -> None:

@@ -124,7 +124,8 @@ def _read_bytes(path: Path, name: str, limits: ImageLimits) -> bytes:
 
 
 def _unsupported(data: bytes, name: str) -> UnreadableImage:
-    animated = data.startswith(b"GIF8") and b"NETSCAPE2.0" in data
+    # One graphic control block comes before each frame (GIF89a, 23).
+    animated = data.startswith(b"GIF8") and data.count(b"\x21\xf9\x04") > 1
     words = "an animation" if animated else describe(data)
     reason: Reason = "animated" if animated else "unsupported_type"
     message = f"{name} is not a supported picture: it is {words}."

@@ -43,6 +43,7 @@ def ingest(
     report: ProgressFn = ignore_progress,
     *,
     require_masks: bool = True,
+    allow_missing: bool = False,
 ) -> Capture:
     """Read a capture of posed photos.
 
@@ -52,6 +53,7 @@ def ingest(
         limits: On files, pixels and views.
         report: Receives progress of the stage `capture`; may raise `Cancelled`.
         require_masks: Whether a photo without a mask is unusable.
+        allow_missing: Whether entries whose photo does not exist are left out with a finding.
 
     Returns:
         The usable views in the camera file's order. A photo that can't be used is left out with a finding
@@ -63,7 +65,7 @@ def ingest(
         TooFewViews: Too few usable photos.
         InputError: Another error of a photo, if all photos fail for the same reason.
     """
-    posed = read_cameras(Path(path), limits)
+    posed = read_cameras(Path(path), limits, allow_missing=allow_missing)
     check_baseline([photo.world_from_camera for photo in posed.photos], posed.file.name)
     if len(posed.photos) < limits.min_views:
         raise TooFewViews(

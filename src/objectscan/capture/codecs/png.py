@@ -7,6 +7,9 @@ import zlib
 from dataclasses import dataclass
 
 
+_MAX_TEXT_BYTES = 1_000_000
+
+
 class BrokenPicture(Exception):
     """The bytes are damaged or cut off; the text says how."""
 
@@ -38,11 +41,22 @@ def check_png(data: bytes) -> PngFacts:
         if zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise BrokenPicture(f"the checksum of its {kind.decode('latin-1')!r} block is wrong")
         animated |= kind == b"acTL"
+        if kind == b"zTXt" and _unpacks_too_far(data[at + 8 : end - 4]):
+            raise BrokenPicture(f"a text in it unpacks to more than {_MAX_TEXT_BYTES // 1_000_000} MB")
         ended = kind == b"IEND"
         at = end
     if size is None or not ended:
         raise BrokenPicture("it is cut off")
     return PngFacts(size, animated)
+
+
+def _unpacks_too_far(block: bytes) -> bool:
+    """Whether a compressed text (keyword, 0, method, data; PNG 1.2, section 4.2.3.2) is a bomb."""
+    packed = block.partition(b"\x00")[2][1:]
+    try:
+        return len(zlib.decompressobj().decompress(packed, _MAX_TEXT_BYTES + 1)) > _MAX_TEXT_BYTES
+    except zlib.error:
+        return False
 
 
 def png_size(data: bytes) -> tuple[int, int]:

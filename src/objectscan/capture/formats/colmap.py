@@ -7,7 +7,7 @@ centres at +0.5, world to camera, OpenCV axes; all as in this project.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,25 +113,25 @@ def _assemble(
         raise BadCameras(
             f"{images_file.name} lists no photos.", hint="Did the reconstruction of the cameras work?"
         )
-    if len(images) > limits.max_views:
-        raise BadCameras(
-            f"{images_file.name} lists {len(images)} photos; the limit is {limits.max_views}.",
-            hint="Leave some out, or raise the limit on views.",
-        )
     photo_folder = _photo_folder(folder)
-    labels = [f"{images_file.name}, photo {image.number} ({image.name[:80]})" for image in images]
-    paths = [
-        file_inside(photo_folder, image.name, label) for image, label in zip(images, labels, strict=True)
-    ]
-    photos = []
-    for name, label, path, image in zip(
-        unique_names(photo_folder, paths, images_file.name), labels, paths, images, strict=True
-    ):
+    photos, missing = [], []
+    for image in images:
+        label = f"{images_file.name}, photo {image.number} ({image.name[:80]})"
         if image.camera not in lenses:
             raise BadCameras(f"{label}: there is no camera {image.camera}.", hint="Export the model again.")
-        photos.append(PosedPhoto(name, label, path, lenses[image.camera], _world_from_camera(image, label)))
-    delivered_from_world, findings = _delivered([photo.world_from_camera for photo in photos])
-    return PosedPhotos(images_file, tuple(photos), delivered_from_world, "stored", None, findings)
+        pose = _world_from_camera(image, label)
+        path = find_inside(photo_folder, image.name, label)
+        if path is None:
+            missing.append(label)
+        else:
+            photos.append(PosedPhoto(path.name, label, path, lenses[image.camera], pose))
+    missing_findings = missing_photo_findings(images_file.name, missing, len(images), allowed=allow_missing)
+    names = unique_names(photo_folder, [photo.path for photo in photos], images_file.name)
+    named = tuple(replace(photo, name=name) for name, photo in zip(names, photos, strict=True))
+    delivered_from_world, findings = _delivered([photo.world_from_camera for photo in named])
+    return PosedPhotos(
+        images_file, named, delivered_from_world, "stored", None, (*missing_findings, *findings)
+    )
 
 
 def _photo_folder(folder: Path) -> Path:

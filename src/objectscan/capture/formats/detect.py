@@ -11,7 +11,9 @@ from objectscan.capture.limits import ImageLimits
 from objectscan.errors import BadCameras
 
 
-def read_cameras(path: Path, limits: ImageLimits, *, split: str = "train") -> PosedPhotos:
+def read_cameras(
+    path: Path, limits: ImageLimits, *, split: str = "train", allow_missing: bool = False
+) -> PosedPhotos:
     """Read the cameras of a capture.
 
     Args:
@@ -20,12 +22,13 @@ def read_cameras(path: Path, limits: ImageLimits, *, split: str = "train") -> Po
         limits: On views and file sizes.
         split: Which of NeRF-synthetic's files to take where there are several: train, test or val. For
             `train` a plain transforms.json or a COLMAP model will do as well.
+        allow_missing: Whether entries whose photo does not exist are left out with a finding.
 
     Raises:
         BadCameras: There is no camera file, or it can't be used.
     """
     if path.is_file():
-        return read_transforms(path, limits)
+        return read_transforms(path, limits, allow_missing=allow_missing)
     if not path.is_dir():
         raise BadCameras(
             f"{path} does not exist.", hint="Give a folder of photos with cameras, or a transforms.json."
@@ -35,9 +38,9 @@ def read_cameras(path: Path, limits: ImageLimits, *, split: str = "train") -> Po
     candidates = (plain, named) if split == "train" else (named,)
     for file in candidates:
         if file.is_file():
-            return read_transforms(file, limits)
+            return read_transforms(file, limits, allow_missing=allow_missing)
     if split == "train" and model_folder(path) is not None:
-        return read_colmap(path, limits)
+        return read_colmap(path, limits, allow_missing=allow_missing)
     wanted = "transforms.json, transforms_train.json or a COLMAP model" if split == "train" else named.name
     raise BadCameras(
         f"{path.name or path} has no camera file ({wanted}).",

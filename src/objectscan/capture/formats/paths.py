@@ -27,7 +27,7 @@ def file_inside(folder: Path, stated: object, label: str) -> Path:
 
 
 def find_inside(folder: Path, stated: object, label: str) -> Path | None:
-    """The file that `stated` means, relative to `folder`, with or without its suffix; None if there is none.
+    """The file that `stated` means in `folder`, with or without its suffix; None if there is none.
 
     Raises:
         BadCameras: It is no text, absolute, a URL, or leads out of the folder.
