@@ -2,9 +2,9 @@
 
     python benchmarks/bad_inputs.py --data FOLDER
 
-FOLDER holds `cases.json` (name, kind, path, verdict, reason, warn) and the files it names. Cases of kind `file` are
-put into a capture of 8 good photos in place of one; cases of kind `cameras` get 8 photos to go with. Prints a JSON
-table; the exit code is 1 if any case went wrong.
+FOLDER holds `cases.json` (name, kind, path, verdict, reason, warn) and the files it names. Cases of kind
+`file` are put into a capture of 8 good photos in place of one; cases of kind `cameras` get 8 photos.
+Prints a JSON table; the exit code is 1 if any case went wrong.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-
 _MAX_TEXT_BYTES = 1_000_000
 
 

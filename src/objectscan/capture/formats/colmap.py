@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from objectscan.capture.formats.paths import unique_names
+from objectscan.capture.formats.paths import find_inside, missing_photo_findings, unique_names
 from objectscan.capture.formats.posed import Lens, PosedPhoto, PosedPhotos
 from objectscan.capture.limits import ImageLimits
 from objectscan.capture.orientation import camera_up, delivered_from_up
