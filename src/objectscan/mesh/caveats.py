@@ -155,7 +155,8 @@ def poor_coverage(
     delivered_from_world: Float[np.ndarray, "4 4"],
 ) -> Finding | None:
     """A gap of more than 60 degrees around the vertical without a photo; 0 is the front (+Z), 90 its "
-    "right."""
+    "right.
+    """
     towards = np.array([camera.world_from_camera[:3, 3] - centre for camera in cameras]).reshape(-1, 3)
     towards = towards @ delivered_from_world[:3, :3].T
     level = np.hypot(towards[:, 0], towards[:, 2]) > 0.35 * np.linalg.norm(
@@ -166,7 +167,7 @@ def poor_coverage(
         return _warning("poor_coverage", "No photo was taken from the side. Walk around the object once.")
     gaps = np.diff(np.append(angles, angles[0] + 360.0))
     k = int(gaps.argmax())
-    if gaps[k] <= COVERAGE_GAP_DEGREES:
+    if gaps[k] <= COVERAGE_GAP_DEGREES + 0.5:  # six photos 60 degrees apart are a full turn
         return None
     return _warning(
         "poor_coverage",

@@ -1,8 +1,8 @@
 """How much a render resembles a photo: numbers for one view, as pure numpy functions.
 
-Colours are sRGB in [0, 1], masks are foreground shares in [0, 1]. A pixel counts as foreground from one half on.
-Two pixels on either side of the photo's mask edge are left out of every colour number: matting and lens blur mix
-object and background there, and the outline has its own two numbers.
+Colours are sRGB in [0, 1], masks are foreground shares in [0, 1]. A pixel counts as foreground from one
+half on. Two pixels on either side of the photo's mask edge are left out of every colour number: matting and
+lens blur mix object and background there, and the outline has its own two numbers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from scipy.spatial import cKDTree
 from skimage.measure import find_contours
 from skimage.metrics import structural_similarity
+
+from objectscan.render.colour import linear_from_srgb_array, srgb_from_linear_array
 
 EDGE_BAND_PX = 2
 """Half-width of the band around the photo's outline that colour numbers ignore."""
@@ -38,12 +40,13 @@ class Picture:
     @property
     def mask(self) -> Bool[np.ndarray, "H W"]:
         """Pixels at least half covered."""
-        return self.coverage >= 0.5
+        return np.asarray(self.coverage >= 0.5)
 
     def on_white(self) -> Float32[np.ndarray, "H W 3"]:
         """The object in front of white, blended in sRGB as published view-synthesis figures do."""
         share = self.coverage[..., None]
-        return self.colour_srgb * share + (1.0 - share)
+        blended: np.ndarray = self.colour_srgb * share + (1.0 - share)
+        return blended
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class ViewMetrics:
     sharpness: float
     """Fine detail of the render over that of the photo; below 1 the render is softer."""
     highlights: float
-    """Share of the mask where the photo is much brighter than the render: reflections the model does not have."""
+    """Share of the mask where the photo is much brighter than the render: reflections it lacks."""
     gain: tuple[float, float, float]
     """Exposure and white balance of the photo relative to the render, per linear channel."""
 
@@ -128,8 +131,9 @@ def contour_distance_px(
 ) -> float:
     """Percentile of the distance from the photo's outline to the nearest point of the render's, in pixels.
 
-    Outlines are the half-coverage level lines, so that soft masks give sub-pixel distances. One direction only:
-    extra parts of the render are what `mask_iou` finds. The image's diagonal if one side has no outline.
+    Outlines are the half-coverage level lines, so that soft masks give sub-pixel distances. One direction
+    only: extra parts of the render are what `mask_iou` finds. The image's diagonal if one side has no
+    outline.
     """
     photo_points, render_points = _outline_points(photo_coverage), _outline_points(render_coverage)
     if not len(photo_points) or not len(render_points):
@@ -139,21 +143,24 @@ def contour_distance_px(
 
 
 def edge_band(mask: Bool[np.ndarray, "H W"], width_px: int = EDGE_BAND_PX) -> Bool[np.ndarray, "H W"]:
-    """Pixels within `width_px` (square neighbourhood) of a change of the mask; the image border is no change."""
+    """Pixels within `width_px` (square) of a change of the mask; the image border is no change."""
     kernel = np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)
     grown = cv2.dilate(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_REPLICATE)
     shrunk = cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_REPLICATE)
-    return grown != shrunk
+    return np.asarray(grown != shrunk)
 
 
 def colour_gain(photo: Picture, render: Picture) -> tuple[float, float, float]:
     """Median of photo / render per linear channel, where both show the object and neither is dark or clipped.
 
-    Exposure and white balance scale linear light. A gain, not an affine map: an offset would excuse a washed-out
-    texture. Limited to [1/4, 4]; 1 for a channel with fewer than 16 usable pixels.
+    Exposure and white balance scale linear light. A gain, not an affine map: an offset would excuse a
+    washed-out texture. Limited to [1/4, 4]; 1 for a channel with fewer than 16 usable pixels.
     """
     both = photo.mask & render.mask & ~edge_band(photo.mask)
-    photo_linear, render_linear = _linear(photo.colour_srgb[both]), _linear(render.colour_srgb[both])
+    photo_linear, render_linear = (
+        linear_from_srgb_array(photo.colour_srgb[both]),
+        linear_from_srgb_array(render.colour_srgb[both]),
+    )
     usable = (photo_linear > 0.01) & (photo_linear < 0.95) & (render_linear > 0.01) & (render_linear < 0.95)
     gains = [1.0, 1.0, 1.0]
     for channel in range(3):
@@ -166,8 +173,8 @@ def colour_gain(photo: Picture, render: Picture) -> tuple[float, float, float]:
 
 def with_gain(picture: Picture, gain: tuple[float, float, float]) -> Picture:
     """The picture with its linear channels multiplied by `gain`, clipped to what a photo can hold."""
-    scaled = _linear(picture.colour_srgb) * np.asarray(gain, np.float32)
-    return Picture(_srgb(np.clip(scaled, 0.0, 1.0)).astype(np.float32), picture.coverage)
+    scaled = linear_from_srgb_array(picture.colour_srgb) * np.asarray(gain, np.float32)
+    return Picture(srgb_from_linear_array(np.clip(scaled, 0.0, 1.0)).astype(np.float32), picture.coverage)
 
 
 def psnr_db(
@@ -186,9 +193,9 @@ def masked_ssim(
     render_srgb: Float[np.ndarray, "H W 3"],
     where: Bool[np.ndarray, "H W"],
 ) -> float:
-    """Mean over `where` of the structural similarity map (Wang et al. 2004, gaussian window of 1.5 px, RGB)."""
+    """Mean over `where` of the structural similarity map (Wang et al. 2004; RGB, gaussian of 1.5 px)."""
     photo, render, where = (_at_least(array, 11) for array in (photo_srgb, render_srgb, where))
-    _, similarity = structural_similarity(
+    _, similarity = structural_similarity(  # type: ignore[no-untyped-call]
         photo,
         render,
         gaussian_weights=True,
@@ -208,7 +215,8 @@ def masked_gmsd(
 ) -> float:
     """Gradient magnitude similarity deviation over `where` (Xue et al. 2014, eq. 4 to 6); 0 is equal.
 
-    As published: luma, halved in size by 2 x 2 averaging, Prewitt gradients; the standard deviation of the map.
+    As published: luma, halved in size by 2 x 2 averaging, Prewitt gradients; the standard deviation of the
+    map.
     """
     photo_gradient, render_gradient = (
         _gradient(_half(_luma(photo_srgb))),
@@ -224,8 +232,8 @@ def masked_gmsd(
 def sharpness_ratio(photo: Picture, render: Picture) -> float:
     """Mean |I - blur(I)| of the render over that of the photo, well inside both masks; gaussian of 1.5 px.
 
-    The blur is normalised by the mask, so that the background does not leak in. An object without detail of its
-    own gives about 1. Sensor noise in the photo counts as detail and lowers the ratio.
+    The blur is normalised by the mask, so that the background does not leak in. An object without detail of
+    its own gives about 1. Sensor noise in the photo counts as detail and lowers the ratio.
     """
     both = photo.mask & render.mask
     inside = both & ~edge_band(both)
@@ -238,7 +246,7 @@ def sharpness_ratio(photo: Picture, render: Picture) -> float:
 
 
 def highlight_share(photo: Picture, render: Picture) -> float:
-    """Share of the common mask where the photo's luma exceeds the render's by more than a quarter of the range."""
+    """Share of the common mask where the photo's luma is above the render's by more than 0.25."""
     both = photo.mask & render.mask & ~edge_band(photo.mask)
     if not both.any():
         return 0.0
@@ -247,11 +255,12 @@ def highlight_share(photo: Picture, render: Picture) -> float:
 
 
 def _outline_points(coverage: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "P 2"]:
-    """Points at most a quarter pixel apart on the half-coverage level line; it closes along the image border."""
-    lines = find_contours(np.pad(coverage.astype(np.float64), 1), 0.5)
+    """Points a quarter pixel apart on the half-coverage level line; it closes along the image border."""
+    lines = find_contours(np.pad(coverage.astype(np.float64), 1), 0.5)  # type: ignore[no-untyped-call]
     pieces = [np.zeros((0, 2))]
     for line in lines:
-        # find_contours puts a vertex on every pixel-grid edge it crosses: segments are at most sqrt(2) px long.
+        # find_contours puts a vertex on every pixel-grid edge it crosses: at most sqrt(2) px
+        # between them.
         steps = np.linspace(0.0, 1.0, 6, endpoint=False)[None, :, None]
         pieces.append((line[:-1, None] * (1.0 - steps) + line[1:, None] * steps).reshape(-1, 2))
     return np.concatenate(pieces)
@@ -273,27 +282,30 @@ def _cropped(picture: Picture, window: tuple[slice, slice]) -> Picture:
 
 def _at_least(array: np.ndarray, edge_px: int) -> np.ndarray:
     """Padded at the bottom and right to the smallest size that the SSIM window takes."""
-    missing = [max(0, edge_px - array.shape[0]), max(0, edge_px - array.shape[1])]
-    mode = "constant" if array.dtype == bool else "edge"
-    return np.pad(array, [(0, missing[0]), (0, missing[1])] + [(0, 0)] * (array.ndim - 2), mode=mode)  # type: ignore[call-overload]
+    height, width = array.shape[:2]
+    margins = [(0, max(0, edge_px - height)), (0, max(0, edge_px - width)), (0, 0)][: array.ndim]
+    if array.dtype == bool:
+        return np.pad(array, margins)
+    return np.pad(array, margins, mode="edge")
 
 
-def _luma(colour_srgb: Float[np.ndarray, "... 3"]) -> Float32[np.ndarray, "..."]:
-    return (colour_srgb @ np.array([0.299, 0.587, 0.114], np.float32)).astype(
-        np.float32
-    )  # BT.601, as GMSD does
+def _luma(colour_srgb: Float[np.ndarray, "*shape 3"]) -> Float32[np.ndarray, "*shape"]:
+    bt601 = np.array([0.299, 0.587, 0.114], np.float32)  # the luma of the GMSD paper
+    return np.asarray(colour_srgb @ bt601, np.float32)
 
 
 def _half(image: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "h w"]:
     height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
-    return image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+    halved: np.ndarray = image[:height, :width].reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+    return halved
 
 
 def _gradient(luma: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     across = np.array([[1, 0, -1]] * 3, np.float32) / 3.0
     horizontal = cv2.filter2D(luma, cv2.CV_32F, across, borderType=cv2.BORDER_REPLICATE)
     vertical = cv2.filter2D(luma, cv2.CV_32F, across.T.copy(), borderType=cv2.BORDER_REPLICATE)
-    return np.hypot(horizontal, vertical)
+    magnitude: np.ndarray = np.hypot(horizontal, vertical)
+    return magnitude
 
 
 def _detail(luma: Float32[np.ndarray, "H W"], where: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
@@ -301,15 +313,3 @@ def _detail(luma: Float32[np.ndarray, "H W"], where: Bool[np.ndarray, "H W"]) ->
     blurred = cv2.GaussianBlur(luma * weight, (0, 0), 1.5)
     share = cv2.GaussianBlur(weight, (0, 0), 1.5)
     return np.abs(luma - blurred / np.maximum(share, 1e-6))
-
-
-def _linear(colour_srgb: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1 decoding."""
-    low = colour_srgb / 12.92
-    return np.where(colour_srgb <= 0.04045, low, ((np.maximum(colour_srgb, 0.0) + 0.055) / 1.055) ** 2.4)
-
-
-def _srgb(colour_linear: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1 encoding."""
-    high = 1.055 * np.maximum(colour_linear, 0.0) ** (1.0 / 2.4) - 0.055
-    return np.where(colour_linear <= 0.0031308, colour_linear * 12.92, high)

@@ -17,8 +17,8 @@ EXTRA_SRGB = (245, 158, 11)
 """Amber: the render shows something where the photo has background."""
 _PAPER_SRGB = (244, 245, 246)
 _INK_SRGB = (31, 41, 55)
-# White through red to near black, at differences of 0, 8, 20 and 35 % of the range: a difference of 2 % (what
-8 - bit  # photos of a good model show) stays white.
+# White through red to near black. A difference of 2 % of the range, what 8-bit photos of a good model show, stays
+# white.
 _DIFFERENCE_SHARES = (0.02, 0.08, 0.20, 0.35)
 _DIFFERENCE_SRGB = ((255, 255, 255), (252, 190, 165), (220, 50, 47), (70, 0, 20))
 _GAP_PX = 8
@@ -55,7 +55,8 @@ def contact_sheet(
     strips: Sequence[UInt8[np.ndarray, "h w 3"]], captions: Sequence[str], *, columns: int = 2
 ) -> UInt8[np.ndarray, "H W 3"]:
     """All strips with their captions in a grid, read row by row. Strips have one size; there is at "
-    "least one."""
+    "least one.
+    """
     columns = min(columns, len(strips))
     caption_px, gap_px = 30, 18
     height, width = strips[0].shape[0] + caption_px, strips[0].shape[1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from objectscan.render.cubemap import texel_directions
 from objectscan.types import Camera, Environment, Mesh
 
 _FIELD_OF_VIEW_RAD = np.deg2rad(
@@ -32,7 +33,7 @@ def studio_environment(
     """
     cosine, sine = np.cos(azimuth_rad), np.sin(azimuth_rad)
     room_from_delivered = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
-    directions = cubemap_directions(edge) @ (room_from_delivered @ delivered_from_world[:3, :3]).T
+    directions = texel_directions(edge) @ (room_from_delivered @ delivered_from_world[:3, :3]).T
     height = directions[..., 1]
     room = np.where(
         height > 0.0, _HORIZON + (_SKY - _HORIZON) * height, _HORIZON + (_HORIZON - _FLOOR) * height
@@ -41,17 +42,6 @@ def studio_environment(
         lamp = np.asarray(towards) / np.linalg.norm(towards)
         room = room + radiance * np.exp(sharpness * (directions @ lamp - 1.0))
     return Environment(np.repeat(room[..., None], 3, axis=-1).astype(np.float32))
-
-
-def cubemap_directions(edge: int) -> Float[np.ndarray, "6 R R 3"]:
-    """Unit directions of a cubemap's texel centres, faces +x -x +y -y +z -z in OpenGL orientation."""
-    ticks = (np.arange(edge) + 0.5) / edge * 2.0 - 1.0
-    v, u = np.meshgrid(ticks, ticks, indexing="ij")
-    one = np.ones_like(u)
-    faces = ((one, -v, -u), (-one, -v, u), (u, one, v), (u, -one, -v), (u, -v, one), (-u, -v, -one))
-    directions = np.stack([np.stack(face, axis=-1) for face in faces])
-    unit: np.ndarray = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
-    return unit
 
 
 def orbit_cameras(

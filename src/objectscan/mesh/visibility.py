@@ -86,7 +86,7 @@ def visibility(
     samples = samples or surface_samples(mesh)
     views = np.zeros(len(samples.points), np.int32)
     for camera in cameras:
-        views += seen_by(mesh, _at_most(camera, edge_px), samples)
+        views += seen_by(mesh, smaller_camera(camera, edge_px), samples)
     return Visibility(samples, views)
 
 
@@ -118,18 +118,18 @@ def _depth_image(mesh: Mesh, camera: Camera) -> Float[np.ndarray, "H W"]:
         return np.full(camera.size[::-1], np.inf)
     far = float(depth.max()) * 1.01
     near = max(float(depth.min()) * 0.99, far * 1e-3)
-    clip = clip_from_world(camera, near, far)
+    homogeneous = np.pad(mesh.vertices, ((0, 0), (0, 1)), constant_values=1.0)
+    positions = homogeneous @ clip_from_world(camera, near, far).T
     with torch.no_grad():
-        positions = torch.nn.functional.pad(torch.from_numpy(mesh.vertices), (0, 1), value=1.0) @ clip.T
-        hits = rasterize(positions[None], torch.from_numpy(mesh.faces), camera.size)
+        hits = rasterize(torch.from_numpy(positions[None]), torch.from_numpy(mesh.faces), camera.size)
     ndc = hits.depth[0].numpy().astype(np.float64)
     # Perspective with NDC -1 at near and 1 at far: z = 2 f n / (f + n - ndc (f - n)).
     z = 2.0 * far * near / (far + near - ndc * (far - near))
     return np.where(hits.triangle[0].numpy() >= 0, z, np.inf)
 
 
-def _at_most(camera: Camera, edge_px: int) -> Camera:
-    """The camera of the same picture, made smaller so that its longer side has `edge_px` at most."""
+def smaller_camera(camera: Camera, edge_px: int) -> Camera:
+    """The camera of the same picture at a size of at most `edge_px` on the longer side."""
     width, height = camera.size
     factor = edge_px / max(width, height)
     if factor >= 1.0:
