@@ -1,4 +1,4 @@
-"""Small captures made in code: a coloured ball at the origin seen from a ring of cameras, cameras known exactly."""
+"""Small captures made in code: a coloured ball at the origin seen from a ring of exactly known cameras."""
 
 from __future__ import annotations
 

@@ -70,6 +70,15 @@ def test_heic_is_read_upright_once(tmp_path: Path) -> None:
     assert np.abs(photo.image_srgb.astype(int) - upright).mean() < 4
 
 
+def test_a_heic_with_several_pictures_gives_one_and_says_so(tmp_path: Path) -> None:
+    file = pillow_heif.from_pillow(Image.fromarray(smooth()))
+    file.add_from_pillow(Image.fromarray(255 - smooth()))
+    file.save(tmp_path / "a.heic", quality=95)
+    photo = decode_photo(tmp_path / "a.heic")
+    assert np.abs(photo.image_srgb.astype(int) - smooth()).mean() < 4
+    assert [finding.code for finding in photo.findings] == ["multi_frame"]
+
+
 def test_cmyk_colours_are_not_inverted(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(smooth()).convert("CMYK").save(buffer, "JPEG", quality=95)
@@ -269,7 +278,7 @@ def test_random_damage_gives_a_picture_or_an_input_error_and_nothing_else(tmp_pa
 
 
 def display_p3_profile() -> bytes:
-    """A matrix profile with the Display P3 primaries (D50-adapted, from Apple's profile) and the sRGB curve."""
+    """A matrix profile with the Display P3 primaries (D50-adapted) and the sRGB curve."""
     columns = {b"rXYZ": (0.51512, 0.2412, -0.00105), b"gXYZ": (0.29198, 0.69225, 0.04189)}
     columns |= {b"bXYZ": (0.1571, 0.06657, 0.78407), b"wtpt": (0.9642, 1.0, 0.8249)}
 

@@ -161,31 +161,39 @@ def test_large_photos_are_reduced_with_their_cameras(tmp_path: Path) -> None:
     assert np.allclose(camera.intrinsics, [[55, 0, 24], [0, 55, 18], [0, 0, 1]])
 
 
-def turned_jpeg(upright: np.ndarray) -> bytes:
+def oriented_jpeg(stored: np.ndarray, orientation: int) -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6
-    return jpeg(np.ascontiguousarray(np.rot90(upright, 1)), exif=exif.tobytes(), subsampling=0)
+    exif[0x0112] = orientation
+    return jpeg(np.ascontiguousarray(stored), exif=exif.tobytes(), subsampling=0)
 
 
-def test_cameras_for_upright_photos_get_upright_photos(tmp_path: Path) -> None:
-    write_capture(tmp_path, w=SIZE[0], h=SIZE[1])
-    photo(tmp_path, 0).write_bytes(turned_jpeg(smooth(SIZE)))
+STORED = smooth(SIZE)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "stated", "expected"),
+    [
+        (6, (SIZE[1], SIZE[0]), np.rot90(STORED, -1)),  # The cameras' size fits the upright photo only,
+        (6, SIZE, STORED),  # the stored one only,
+        (3, SIZE, np.rot90(STORED, 2)),  # both: these tools turn photos by EXIF.
+    ],
+)
+def test_a_transforms_file_gets_the_photo_that_its_cameras_saw(
+    tmp_path: Path, orientation: int, stated: tuple[int, int], expected: np.ndarray
+) -> None:
+    write_capture(tmp_path, edit=lambda values: values["frames"][0].update(w=stated[0], h=stated[1]))
+    photo(tmp_path, 0).write_bytes(oriented_jpeg(STORED, orientation))
     view = ingest(tmp_path, require_masks=False).views[0]
-    assert view.camera.size == SIZE
-    assert np.abs(view.image_srgb.astype(int) - smooth(SIZE)).max() < 8
+    assert view.camera.size == stated
+    assert np.abs(view.image_srgb.astype(int) - expected).max() < 8
 
 
-def test_cameras_for_stored_photos_get_them_as_stored(tmp_path: Path) -> None:
+def test_colmap_gets_photos_as_stored_since_it_ignores_exif(tmp_path: Path) -> None:
     model = (1, "PINHOLE", (110.0, 110.0, SIZE[0] / 2, SIZE[1] / 2))
     write_colmap(tmp_path, binary=True, model=model)
-    stored = np.ascontiguousarray(
-        np.rot90(smooth(SIZE), 1)
-    )  # What the solver did not see, turned on its side.
-    upright_for_people = np.ascontiguousarray(np.rot90(stored, 1))
-    photo(tmp_path, 0).write_bytes(turned_jpeg(stored))
+    photo(tmp_path, 0).write_bytes(oriented_jpeg(STORED, 3))
     view = ingest(tmp_path, require_masks=False).views[0]
-    assert view.camera.size == SIZE
-    assert np.abs(view.image_srgb.astype(int) - upright_for_people).max() < 8
+    assert np.abs(view.image_srgb.astype(int) - STORED).max() < 8
 
 
 def test_distortion_is_removed_from_photo_and_mask(tmp_path: Path) -> None:

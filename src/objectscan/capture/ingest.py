@@ -110,7 +110,7 @@ def _read_capture(
     findings = [
         *posed.findings,
         *look_away_findings(poses, posed.file.name),
-        *(_dropped(photo, problem) for photo, problem in problems),
+        *_dropped(problems),
         *merge_findings(finding for result in results for finding in result.findings),
     ]
     return Capture(views, posed.delivered_from_world, False, posed.bounds, tuple(findings))
@@ -176,13 +176,14 @@ def _size_findings(view: View, given: tuple[int, int]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _dropped(photo: PosedPhoto, problem: InputError) -> Finding:
-    return Finding(
-        "photo_dropped",
-        "warning",
-        f"{problem.message} It was left out. {problem.hint}".strip(),
-        (photo.name,),
-    )
+def _dropped(problems: Sequence[tuple[PosedPhoto, InputError]]) -> tuple[Finding, ...]:
+    """One finding per kind of problem."""
+    groups: dict[tuple[type, object], list[Finding]] = {}
+    for photo, problem in problems:
+        words = f"{problem.message} It was left out. {problem.hint}".strip()
+        group = groups.setdefault((type(problem), problem.details.get("reason")), [])
+        group.append(Finding("photo_dropped", "warning", words, (photo.name,)))
+    return tuple(finding for group in groups.values() for finding in merge_findings(group))
 
 
 def _too_few(usable: int, problems: Sequence[InputError], posed: PosedPhotos, min_views: int) -> InputError:

@@ -94,6 +94,14 @@ def test_the_picture_kept_for_the_decoder_has_no_exif_no_comment_and_the_same_pi
     assert np.array_equal(kept, full)
 
 
+def test_a_file_of_endless_scans_is_refused_before_it_costs_time() -> None:
+    data = encoded(quality=90, progressive=True)
+    scan = read_jpeg(data).scans[-1]
+    start = data.rfind(b"\xff\xda", 0, scan.data[0])
+    with pytest.raises(BrokenPicture, match="scans"):
+        read_jpeg(data[:-2] + data[start : scan.data[1]] * 300 + b"\xff\xd9")
+
+
 def test_stray_bytes_between_segments_are_stepped_over() -> None:
     data = encoded(quality=90)  # The first segment (JFIF) ends at byte 20.
     check(data[:20] + b"  " + data[20:])

@@ -16,6 +16,9 @@ from objectscan.capture.codecs.png import BrokenPicture
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _SOS, _EOI, _DHT, _DQT, _DRI, _APP1, _APP2, _COMMENT = 0xDA, 0xD9, 0xC4, 0xDB, 0xDD, 0xE1, 0xE2, 0xFE
 _STRAY_BYTES = 64
+_MAX_SCANS = 200
+"""Encoders write about 10; each of many near-empty ones would cost a walk over the whole picture."""
+_MAX_COLOURS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ def read_jpeg(data: bytes) -> JpegStream:
         if marker == _APP1 and body.startswith(b"Exif\x00\x00") and stream.exif is None:
             stream.exif = body
         if marker == _SOS:
+            if len(stream.scans) == _MAX_SCANS:
+                raise BrokenPicture(f"it has more than {_MAX_SCANS} scans")
             after = int(np.searchsorted(markers, end))
             data_end = int(markers[after]) if after < len(markers) else len(data)
             stream.scans.append(_read_scan(stream, body, (end, data_end), restart_interval, tables))
@@ -138,7 +143,8 @@ def _read_frame(stream: JpegStream, marker: int, body: bytes) -> None:
     parts = [body[6 + 3 * k : 9 + 3 * k] for k in range(count)]
     components = [(part[0], part[1] >> 4, part[1] & 15, part[2]) for part in parts]
     if (
-        not width
+        count > _MAX_COLOURS
+        or not width
         or not height
         or any(not 1 <= sampling <= 4 for part in components for sampling in part[1:3])
     ):
