@@ -3,7 +3,7 @@
 libjpeg turns a damaged or shortened scan into grey or smeared blocks and only counts a warning, which Pillow
 does not pass on. A damaged stream soon shows a code that does not exist, a run past the last coefficient, a
 brightness no picture has, or too little or too much data. Source: ITU-T T.81, annexes F.2 and G.2. Measured:
-12 Mpx (4 MB) in about 0.1 s.
+12 Mpx (6.3 MB) in 0.21 s on one core, twice what libjpeg-turbo needs to decode it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ _LEFT_OVER_BYTES = 64
 _DC_LIMIT = 1536
 """A block's mean is at most 128 off mid-grey, so its DC is at most 8 x 128 plus a quantiser step (A.3.3)."""
 
+_PADDING_BYTES = 1024
+"""More than one damaged block can read past the end: 64 codes of at most 31 bits are 248 bytes."""
+
 _OK, _BAD_CODE, _BAD_RUN, _ENDED_EARLY, _LEFT_OVER, _BAD_RESTART, _BAD_BRIGHTNESS = range(7)
 _WORDS = {
     _BAD_CODE: "its data holds a code that does not exist",
@@ -32,9 +35,7 @@ _WORDS = {
     _BAD_BRIGHTNESS: "a block is brighter or darker than any picture can be",
 }
 Bytes = UInt8[np.ndarray, " L"]
-Numbers = Int64[np.ndarray, " S"]
 Lookup = UInt16[np.ndarray, " 65536"]
-_POSITION, _BUFFER, _COUNT, _PADDING, _END_RUN, _FAULT = range(6)
 
 
 def check_jpeg_data(data: bytes, stream: JpegStream) -> None:
@@ -63,6 +64,7 @@ def _check_scan(
     units: tuple[int, int],
     nonzero: list[UInt64[np.ndarray, " B"]],
 ) -> int:
+    bits, segments = _plain_bits(data[scan.data[0] : scan.data[1]])
     lookups = np.zeros((8, 1 << 16), np.uint16)
     for number, (counts, symbols) in scan.huffman.items():
         lookups[number] = code_lookup(counts, symbols)
@@ -71,23 +73,47 @@ def _check_scan(
     rows, offset = [], 0
     for index, dc_table, ac_table in scan.components:
         _, across, down, quantiser = stream.components[index]
-        rows.append(
-            (across, down, dc_table & 3, 4 + (ac_table & 3), stream.dc_quantisation.get(quantiser, 1), offset)
-        )
+        step = stream.dc_quantisation.get(quantiser, 1)
+        rows.append((across, down, dc_table & 3, 4 + (ac_table & 3), step, offset))
         offset += len(nonzero[index])
-    layout = np.array(rows, np.int64)
-    grid = np.array(units, np.int64)
+    grid = units
     if len(rows) == 1:  # A single colour is not padded to whole units: A.2.2.
-        grid[0] = math.ceil(math.ceil(stream.size[0] * rows[0][0] / widest) / 8)
-        grid[1] = math.ceil(math.ceil(stream.size[1] * rows[0][1] / tallest) / 8)
+        grid = (
+            math.ceil(math.ceil(stream.size[0] * rows[0][0] / widest) / 8),
+            math.ceil(math.ceil(stream.size[1] * rows[0][1] / tallest) / 8),
+        )
+    per_segment = scan.restart_interval or grid[0] * grid[1]
+    if segments is None or len(segments) != math.ceil(grid[0] * grid[1] / per_segment):
+        # One stretch without markers that ends early is cut off; anything else lost or gained a marker.
+        return _ENDED_EARLY if segments is not None and len(segments) == 1 else _BAD_RESTART
     flags = np.concatenate([nonzero[index] for index, _, _ in scan.components])
     settings = np.array(
-        [*scan.spectral, *scan.approximation, scan.restart_interval, stream.frame == 0xC2, units[0]], np.int64
+        [*scan.spectral, *scan.approximation, per_segment, stream.frame == 0xC2, units[0], *grid], np.int64
     )
-    fault = _walk(np.frombuffer(data, np.uint8), np.array(scan.data), lookups, layout, grid, settings, flags)
+    fault = _walk(bits, segments, lookups, np.array(rows, np.int64), settings, flags)
     for (index, _, _), row in zip(scan.components, rows, strict=True):
         nonzero[index][:] = flags[row[5] : row[5] + len(nonzero[index])]
     return int(fault)
+
+
+def _plain_bits(data: bytes) -> tuple[Bytes, Int64[np.ndarray, "R 2"] | None]:
+    """The data without stuffed zeros (B.1.1.5) and restart markers, and the byte range between each two markers.
+
+    The ranges are None if the markers are out of order.
+    """
+    codes = np.frombuffer(data, np.uint8)
+    after_ff = np.zeros(len(codes), bool)
+    after_ff[1:] = codes[:-1] == 0xFF
+    marker_ends = np.flatnonzero(after_ff & (codes >= 0xD0) & (codes <= 0xD7))
+    kept = ~(after_ff & (codes == 0))
+    kept[marker_ends] = False
+    kept[marker_ends - 1] = False
+    plain = np.concatenate([codes[kept], np.zeros(_PADDING_BYTES, np.uint8)])
+    if not np.array_equal(codes[marker_ends], 0xD0 + np.arange(len(marker_ends)) % 8):
+        return plain, None
+    counted = np.cumsum(kept)
+    edges = np.concatenate([[0], counted[marker_ends], [counted[-1] if len(counted) else 0]])
+    return plain, np.column_stack([edges[:-1], edges[1:]]).astype(np.int64)
 
 
 def _check_complete(stream: JpegStream) -> None:
@@ -103,111 +129,83 @@ def _check_complete(stream: JpegStream) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(data: Bytes, end: int, state: Numbers) -> None:
-    """Keep at least 32 bits in the buffer; past the data there are zeros, counted as padding."""
-    while state[_COUNT] <= 40:
-        value = 0
-        at = state[_POSITION]
-        if at < end and data[at] != 0xFF:
-            value = int(data[at])
-            state[_POSITION] = at + 1
-        elif at + 1 < end and data[at + 1] == 0:
-            value = 0xFF
-            state[_POSITION] = at + 2
-        else:
-            state[_PADDING] += 8
-        state[_BUFFER] = ((state[_BUFFER] << 8) | value) & 0xFFFFFFFFFFFF
-        state[_COUNT] += 8
+def _peek(bits: Bytes, at: int) -> int:
+    """The 16 bits from bit `at` on."""
+    byte = at >> 3
+    window = (int(bits[byte]) << 16) | (int(bits[byte + 1]) << 8) | int(bits[byte + 2])
+    return (window >> (8 - (at & 7))) & 0xFFFF
 
 
 @numba.njit(cache=True, nogil=True)
-def _bits(data: Bytes, end: int, state: Numbers, count: int) -> int:
-    if count == 0:
-        return 0
-    if state[_COUNT] < count:
-        _fill(data, end, state)
-    state[_COUNT] -= count
-    return int((state[_BUFFER] >> state[_COUNT]) & ((1 << count) - 1))
+def _number(bits: Bytes, at: int, count: int) -> int:
+    """The next `count` (0 to 15) bits as a number."""
+    return _peek(bits, at) >> (16 - count)
 
 
 @numba.njit(cache=True, nogil=True)
-def _symbol(data: Bytes, end: int, state: Numbers, lookup: Lookup) -> int:
-    if state[_COUNT] < 16:
-        _fill(data, end, state)
-    entry = int(lookup[(state[_BUFFER] >> (state[_COUNT] - 16)) & 0xFFFF])
-    if entry == 0:
-        state[_FAULT] = _BAD_CODE
-        state[_COUNT] -= 1
-        return 0
-    state[_COUNT] -= entry >> 8
-    return entry & 0xFF
-
-
-@numba.njit(cache=True, nogil=True)
-def _dc(data: Bytes, end: int, state: Numbers, lookup: Lookup, previous: int) -> int:
-    """The block's new DC prediction."""
-    size = _symbol(data, end, state, lookup)
-    if size > 11:
-        state[_FAULT] = _BAD_CODE
-        return previous
-    value = _bits(data, end, state, size)
+def _dc(bits: Bytes, at: int, lookup: Lookup, previous: int) -> tuple[int, int, int]:
+    """(next bit, the block's DC value, fault); F.2.2.1."""
+    entry = int(lookup[_peek(bits, at)])
+    size = entry & 0xFF
+    if entry == 0 or size > 11:
+        return at, previous, _BAD_CODE
+    at += entry >> 8
+    value = _number(bits, at, size)
     if size > 0 and value < (1 << (size - 1)):
         value -= (1 << size) - 1
-    return previous + value
+    return at + size, previous + value, _OK
 
 
 @numba.njit(cache=True, nogil=True)
 def _ac_first(
-    data: Bytes, end: int, state: Numbers, lookup: Lookup, first: int, last: int, progressive: bool
-) -> np.uint64:
-    """Bit set of the coefficients that this block sets; F.2.2.2 and G.1.2.2."""
+    bits: Bytes, at: int, lookup: Lookup, first: int, last: int, progressive: bool
+) -> tuple[int, np.uint64, int, int]:
+    """(next bit, set of coefficients that get a value, blocks to skip, fault); F.2.2.2 and G.1.2.2."""
     found = np.uint64(0)
-    if state[_END_RUN] > 0:
-        state[_END_RUN] -= 1
-        return found
     k = first
-    while k <= last and state[_FAULT] == _OK:
-        code = _symbol(data, end, state, lookup)
-        run, size = code >> 4, code & 15
-        if size == 0:
-            if run == 15:
-                k += 16
-                continue
+    while k <= last:
+        entry = int(lookup[_peek(bits, at)])
+        if entry == 0:
+            return at, found, 0, _BAD_CODE
+        at += entry >> 8
+        run, size = (entry >> 4) & 15, entry & 15
+        if size == 0 and run < 15:
             if run > 0 and not progressive:
-                state[_FAULT] = _BAD_CODE
-            state[_END_RUN] = (1 << run) - 1 + _bits(data, end, state, run)
-            return found
+                return at, found, 0, _BAD_CODE
+            return at + run, found, (1 << run) - 1 + _number(bits, at, run), _OK
         k += run
         if k > last:
-            state[_FAULT] = _BAD_RUN
-            return found
-        _bits(data, end, state, size)
-        found |= np.uint64(1) << np.uint64(k)
+            return at, found, 0, _BAD_RUN
+        if size > 0:
+            found |= np.uint64(1) << np.uint64(k)
+        at += size
         k += 1
-    if k > last + 1:
-        state[_FAULT] = _BAD_RUN
-    return found
+    return at, found, 0, _OK
 
 
 @numba.njit(cache=True, nogil=True)
 def _ac_refine(
-    data: Bytes, end: int, state: Numbers, lookup: Lookup, first: int, last: int, known: np.uint64
-) -> np.uint64:
-    """One more bit of the known coefficients, and new ones; G.1.2.3."""
+    bits: Bytes, at: int, lookup: Lookup, first: int, last: int, known: np.uint64, skip: int
+) -> tuple[int, np.uint64, int, int]:
+    """As `_ac_first` for one more bit of the known coefficients, and new ones; G.1.2.3.
+
+    A known coefficient costs one bit whether the block is in a run of skipped ones or not.
+    """
     k = first
-    while state[_END_RUN] == 0 and k <= last and state[_FAULT] == _OK:
-        code = _symbol(data, end, state, lookup)
-        run, size = code >> 4, code & 15
-        if size > 1:
-            state[_FAULT] = _BAD_CODE
+    while skip == 0 and k <= last:
+        entry = int(lookup[_peek(bits, at)])
+        run, size = (entry >> 4) & 15, entry & 15
+        if entry == 0 or size > 1:
+            return at, known, 0, _BAD_CODE
+        at += entry >> 8
         if size == 0 and run < 15:
-            state[_END_RUN] = (1 << run) + _bits(data, end, state, run)
+            skip = (1 << run) + _number(bits, at, run)
+            at += run
             break
-        if size == 1:
-            _bits(data, end, state, 1)
+        at += size
         while k <= last:
             if (known >> np.uint64(k)) & np.uint64(1):
-                _bits(data, end, state, 1)
+                at += 1
             elif run == 0:
                 break
             else:
@@ -215,81 +213,67 @@ def _ac_refine(
             k += 1
         if size == 1:
             if k > last:
-                state[_FAULT] = _BAD_RUN
-                break
+                return at, known, 0, _BAD_RUN
             known |= np.uint64(1) << np.uint64(k)
         k += 1
-    if state[_END_RUN] > 0:
-        while k <= last:
-            if (known >> np.uint64(k)) & np.uint64(1):
-                _bits(data, end, state, 1)
-            k += 1
-        state[_END_RUN] -= 1
-    return known
-
-
-@numba.njit(cache=True, nogil=True)
-def _restart(data: Bytes, end: int, state: Numbers, expected: int) -> None:
-    """Step over the restart marker that must stand here; E.2.4."""
-    at = state[_POSITION]
-    if state[_COUNT] - state[_PADDING] >= 8:
-        state[_FAULT] = _LEFT_OVER
-        return
-    while at + 1 < end and data[at] == 0xFF and data[at + 1] == 0xFF:
-        at += 1
-    if at + 1 >= end or data[at] != 0xFF or data[at + 1] != 0xD0 + expected:
-        state[_FAULT] = _BAD_RESTART
-        return
-    state[:] = 0
-    state[_POSITION] = at + 2
+    if skip > 0:
+        for rest in range(k, last + 1):
+            at += int((known >> np.uint64(rest)) & np.uint64(1))
+        skip -= 1
+    return at, known, skip, _OK
 
 
 @numba.njit(cache=True, nogil=True)
 def _walk(
-    data: UInt8[np.ndarray, " L"],
-    span: Int64[np.ndarray, " 2"],
+    bits: Bytes,
+    segments: Int64[np.ndarray, "R 2"],
     lookups: UInt16[np.ndarray, "8 65536"],
     layout: Int64[np.ndarray, "C 6"],
-    grid: Int64[np.ndarray, " 2"],
-    settings: Int64[np.ndarray, " 7"],
+    settings: Int64[np.ndarray, " 9"],
     flags: UInt64[np.ndarray, " B"],
 ) -> int:
     """Read every block of one scan; `flags` collects which coefficients are set. Returns the first fault."""
-    first, last, high, low, interval, progressive, units_wide = settings
-    end = span[1]
-    state = np.zeros(6, np.int64)
-    state[_POSITION] = span[0]
+    first, last, high, low, per_segment, progressive, units_wide, wide, tall = settings
     predictions = np.zeros(len(layout), np.int64)
     alone = len(layout) == 1
-    for unit in range(grid[0] * grid[1]):
-        if interval > 0 and unit > 0 and unit % interval == 0:
-            _restart(data, end, state, (unit // interval - 1) % 8)
+    at, end, skip = 0, 0, 0
+    for unit in range(wide * tall):
+        if unit % per_segment == 0:
+            if unit > 0 and end - at >= 16:
+                return _LEFT_OVER
+            at, end = 8 * segments[unit // per_segment, 0], 8 * segments[unit // per_segment, 1]
             predictions[:] = 0
+            skip = 0
         for c in range(len(layout)):
             across, down, dc_table, ac_table, quantiser, offset = layout[c]
             for block in range(1 if alone else across * down):
-                if alone:
-                    row, column = unit // grid[0], unit % grid[0]
-                else:
-                    row = unit // grid[0] * down + block // across
-                    column = unit % grid[0] * across + block % across
+                fault = _OK
                 if first == 0 and high == 0:
-                    predictions[c] = _dc(data, end, state, lookups[dc_table], predictions[c])
+                    at, predictions[c], fault = _dc(bits, at, lookups[dc_table], predictions[c])
                     if abs(predictions[c] * quantiser) << low > _DC_LIMIT:
-                        state[_FAULT] = _BAD_BRIGHTNESS
+                        fault = _BAD_BRIGHTNESS
                 elif first == 0:
-                    _bits(data, end, state, 1)
-                if last > 0 and not (progressive and first == 0):
-                    at = offset + row * units_wide * across + column
-                    if high == 0:
-                        flags[at] |= _ac_first(
-                            data, end, state, lookups[ac_table], max(first, 1), last, progressive > 0
-                        )
+                    at += 1
+                if last > 0 and not (progressive and first == 0) and fault == _OK:
+                    if alone:
+                        row, column = unit // wide, unit % wide
                     else:
-                        flags[at] = _ac_refine(data, end, state, lookups[ac_table], first, last, flags[at])
-                if state[_COUNT] < state[_PADDING]:
+                        row = unit // wide * down + block // across
+                        column = unit % wide * across + block % across
+                    place = offset + row * units_wide * across + column
+                    if high > 0:
+                        at, flags[place], skip, fault = _ac_refine(
+                            bits, at, lookups[ac_table], first, last, flags[place], skip
+                        )
+                    elif skip > 0:
+                        skip -= 1
+                    else:
+                        at, found, skip, fault = _ac_first(
+                            bits, at, lookups[ac_table], max(first, 1), last, progressive > 0
+                        )
+                        flags[place] |= found
+                if at > end:
                     return _ENDED_EARLY
-                if state[_FAULT] != _OK:
-                    return int(state[_FAULT])
-    left_over_bytes = (state[_COUNT] - state[_PADDING]) // 8 + end - state[_POSITION]
-    return _LEFT_OVER if left_over_bytes > _LEFT_OVER_BYTES else _OK
+                if fault != _OK:
+                    return fault
+    return _LEFT_OVER if (end - at) // 8 > _LEFT_OVER_BYTES else _OK
