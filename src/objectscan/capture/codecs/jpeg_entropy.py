@@ -97,7 +97,7 @@ def _check_scan(
 
 
 def _plain_bits(data: bytes) -> tuple[Bytes, Int64[np.ndarray, "R 2"] | None]:
-    """The data without stuffed zeros (B.1.1.5) and restart markers, and the byte range between each two markers.
+    """The data without stuffed zeros (B.1.1.5) and restart markers, and the byte ranges between the markers.
 
     The ranges are None if the markers are out of order.
     """
