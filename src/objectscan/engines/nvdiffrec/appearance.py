@@ -1,0 +1,99 @@
+"""Light, exposure, and from covered pixels to the picture that is compared with a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+from objectscan.engines.nvdiffrec.field import MaterialSample
+from objectscan.render import (
+    Hits,
+    PrefilteredLight,
+    PrefilterOperator,
+    antialias,
+    linear_from_srgb,
+    rasterize,
+    scatter_covered,
+    shade_split_sum,
+    srgb_from_linear,
+)
+
+LIGHT_EDGE = 32
+"""Texels a side of the learnt cubemap: photos of one object do not constrain more (docs/experiments.md)."""
+
+
+class Appearance:
+    """What all views share besides the surface: the environment, and one colour gain a view."""
+
+    def __init__(self, views: int):
+        """A grey environment and unit gains."""
+        self.log_radiance = torch.full((6, LIGHT_EDGE, LIGHT_EDGE, 3), -0.2, requires_grad=True)
+        self.log_gains = torch.zeros(views, 3, requires_grad=True)
+        self._prefilter = PrefilterOperator(LIGHT_EDGE)
+
+    def radiance(self) -> Float[Tensor, "6 R R 3"]:
+        """Linear radiance, positive."""
+        return self.log_radiance.exp()
+
+    def light(self) -> PrefilteredLight:
+        """The environment filtered for diffuse and specular lookup; differentiable in the radiance."""
+        return self._prefilter(self.radiance())
+
+    def regularisation(self) -> Tensor:
+        """Priors: the light is white and smooth, gains are near one (else colour, light and gain trade freely)."""
+        radiance = self.radiance()
+        chroma = (radiance - radiance.mean(dim=-1, keepdim=True)).abs().mean()
+        rough = self.log_radiance.diff(dim=1).square().mean() + self.log_radiance.diff(dim=2).square().mean()
+        return 0.005 * chroma + 0.01 * rough + 0.5 * self.log_gains.square().mean()
+
+    def gains(self, index: Tensor, hits: Hits) -> Float[Tensor, "P 3"]:
+        """The gain of each covered pixel's view."""
+        return self.log_gains[index].exp()[hits.views()]
+
+
+def shade(
+    material: MaterialSample,
+    normals: Float[Tensor, "P 3"],
+    directions_to_camera: Float[Tensor, "P 3"],
+    light: PrefilteredLight,
+    gains: Float[Tensor, "P 3"],
+) -> Float[Tensor, "P 3"]:
+    """sRGB colour of surface points, clipped at white with a small slope so that over-bright pixels can return."""
+    base = linear_from_srgb(material.base_color_srgb)
+    linear = shade_split_sum(base, material.occlusion_roughness_metallic, normals, directions_to_camera, light)
+    exposed = linear * gains
+    clipped = torch.where(exposed > 1.0, 1.0 + 0.01 * (exposed - 1.0), exposed)
+    return srgb_from_linear(clipped)
+
+
+def render_views(
+    clip_positions: Float[Tensor, "B V 4"],
+    faces: Int32[Tensor, "F 3"],
+    adjacency: Int32[Tensor, "F 3"],
+    size: tuple[int, int],
+    colour_of: Callable[[Hits], Float[Tensor, "P 3"]],
+    *,
+    derivatives: bool = False,
+) -> Float[Tensor, "B H W 4"]:
+    """Antialiased pictures, sRGB multiplied by coverage, and coverage."""
+    hits = rasterize(clip_positions, faces, size, derivatives=derivatives)
+    colour = colour_of(hits)
+    flat = scatter_covered(F.pad(colour, (0, 1), value=1.0), hits)
+    return antialias(flat, hits, clip_positions, faces, adjacency)
+
+
+def photo_loss(rendered: Float[Tensor, "B H W 4"], target: Float[Tensor, "B H W 5"]) -> tuple[Tensor, Tensor]:
+    """(colour loss, mask loss) in sRGB over the pixels that the photo shows, divided by the object's area.
+
+    The mask term is Charbonnier's (|x| with a rounded tip), robust where a mask is wrong and blind to 8-bit steps.
+    """
+    known = target[..., 4:]
+    area = (known * target[..., 3:4]).sum().clamp_min(1.0)
+    colour = ((rendered[..., :3] - target[..., :3]).abs() * known).sum() / (3.0 * area)
+    difference = (rendered[..., 3:] - target[..., 3:4]) * known
+    mask = ((difference.square() + 1e-4).sqrt() - 1e-2).sum() / area
+    return colour, mask

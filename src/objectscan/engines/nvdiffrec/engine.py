@@ -1,0 +1,183 @@
+"""The engine `nvdiffrec`: hull, free surface, bridge, refinement. Read `reconstruct`; the rest serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from objectscan.engines.nvdiffrec.appearance import LIGHT_EDGE, Appearance
+from objectscan.engines.nvdiffrec.bridge import TexturedStart, bridge
+from objectscan.engines.nvdiffrec.cameras import ViewCameras
+from objectscan.engines.nvdiffrec.field import TextureField
+from objectscan.engines.nvdiffrec.photos import photo_level
+from objectscan.engines.nvdiffrec.refine_pass import Refined, RefinePass
+from objectscan.engines.nvdiffrec.shape_pass import ShapePass
+from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
+from objectscan.engines.nvdiffrec.textures import material_from_texels
+from objectscan.recipes import Recipe
+from objectscan.types import (
+    Camera,
+    Capture,
+    Checkpoints,
+    Environment,
+    Mesh,
+    PassReport,
+    Progress,
+    ProgressFn,
+    Reconstruction,
+    UvMap,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """What both passes share, made anew from capture and recipe on every (re)start."""
+
+    grid: SurfaceGrid
+    field: TextureField
+    appearance: Appearance
+    cameras: ViewCameras
+
+
+class NvdiffrecEngine:
+    """Optimises geometry, PBR materials and light from posed, masked photos (Munkberg et al., CVPR 2022)."""
+
+    name = "nvdiffrec"
+    stages = (("hull", 0.03), ("shape", 0.42), ("bridge", 0.05), ("refine", 0.50))
+
+    def memory_bytes(self, capture: Capture, recipe: Recipe) -> int:
+        """Photos of the finest level, the grid with its optimiser state, one step's tensors (measured factors)."""
+        edge_px = max(*recipe.shape.image_edges_px, recipe.refine.image_edge_px)
+        pixels = [
+            np.prod([side * min(1.0, edge_px / max(view.camera.size)) for side in view.camera.size])
+            for view in capture.views
+        ]
+        photos = 6 * sum(pixels)
+        batch = max(recipe.shape.views_per_step, recipe.refine.views_per_step)
+        grid = 150 * max(recipe.shape.resolutions) ** 3
+        textures = 110 * recipe.budget.texture_size_px**2
+        return int(photos + 900 * batch * max(pixels) + grid + textures + 0.6e9)
+
+    def prepare(self, device: str) -> None:
+        """Nothing to load; kernels compile at first use and are kept in numba's cache."""
+
+    def reconstruct(
+        self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
+    ) -> Reconstruction:
+        """See `engines.base.Engine.reconstruct`."""
+        torch.manual_seed(seed)
+        report(Progress("hull", 0.0))
+        start_rng, refine_rng = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
+        setup = self._setup(capture, recipe)
+        report(Progress("hull", 1.0))
+
+        mesh, shape_report = self._shape(setup, capture, recipe, start_rng, report, checkpoints)
+        start = self._bridge(mesh, setup, capture, recipe, report, checkpoints)
+        refine = RefinePass(start, setup.appearance, setup.cameras, capture.views, recipe.refine)
+        refined = refine.run(refine_rng, report)
+        return self._result(refined, start.uv, setup, capture, recipe, (shape_report, refined.report))
+
+    def _setup(self, capture: Capture, recipe: Recipe) -> _Setup:
+        grid = SurfaceGrid.from_hull(capture, recipe.hull, recipe.shape)
+        centre, radius = grid.centre, grid.radius
+        level = photo_level(capture.views, recipe.shape.image_edges_px[0])
+        return _Setup(
+            grid=grid,
+            field=TextureField(centre - radius, 2 * radius),
+            appearance=Appearance(len(capture.views)),
+            cameras=ViewCameras(level, centre, radius, learn=recipe.refine_cameras),
+        )
+
+    def _shape(
+        self, setup: _Setup, capture: Capture, recipe: Recipe, rng: np.random.Generator, report: ProgressFn,
+        checkpoints: Checkpoints,
+    ) -> tuple[Mesh, PassReport]:  # fmt: skip
+        saved = checkpoints.load("shape")
+        if saved is None:
+            shape = ShapePass(setup.grid, setup.field, setup.appearance, setup.cameras, capture.views, recipe.shape)
+            mesh, pass_report = shape.run(rng, report)
+            saved = {
+                "vertices": mesh.vertices, "faces": mesh.faces, "field": setup.field.rows.array,
+                **_shared_state(setup), **_report_arrays(pass_report),
+            }  # fmt: skip
+            checkpoints.save("shape", saved)
+            return mesh, pass_report
+        setup.field.rows.array[:] = saved["field"]
+        _restore_shared(setup, saved)
+        return Mesh(saved["vertices"], saved["faces"]), _report_from("shape", saved)
+
+    def _bridge(
+        self, mesh: Mesh, setup: _Setup, capture: Capture, recipe: Recipe, report: ProgressFn, checkpoints: Checkpoints
+    ) -> TexturedStart:
+        report(Progress("bridge", 0.0))
+        saved = checkpoints.load("bridge")
+        if saved is None:
+            start = bridge(mesh, setup.field, capture.views, recipe.budget)
+            saved = {
+                "vertices": start.mesh.vertices, "faces": start.mesh.faces, "texels": start.texels,
+                "uv": start.uv.coordinates, "uv_faces": start.uv.faces,
+            }  # fmt: skip
+            checkpoints.save("bridge", saved)
+        report(Progress("bridge", 1.0))
+        return TexturedStart(
+            Mesh(saved["vertices"], saved["faces"]), UvMap(saved["uv"], saved["uv_faces"]), saved["texels"]
+        )
+
+    def _result(
+        self, refined: Refined, uv: UvMap, setup: _Setup, capture: Capture, recipe: Recipe,
+        passes: tuple[PassReport, ...],
+    ) -> Reconstruction:  # fmt: skip
+        radiance = setup.appearance.radiance().detach().numpy().astype(np.float32)
+        return Reconstruction(
+            mesh=refined.mesh,
+            uv=uv,
+            material=material_from_texels(refined.texels),
+            environment=Environment(radiance.reshape(6, LIGHT_EDGE, LIGHT_EDGE, 3)),
+            passes=passes,
+            cameras=_refined_cameras(setup, capture) if recipe.refine_cameras else {},
+        )
+
+
+def _refined_cameras(setup: _Setup, capture: Capture) -> dict[str, Camera]:
+    level = photo_level(capture.views, max(view.camera.size[0] for view in capture.views))
+    camera_from_world, zoom = setup.cameras.corrected(level)
+    cameras = {}
+    for view, matrix, factor in zip(capture.views, camera_from_world, zoom, strict=True):
+        intrinsics = view.camera.intrinsics.copy()
+        intrinsics[0, 0] *= factor
+        intrinsics[1, 1] *= factor
+        cameras[view.name] = Camera(intrinsics, np.linalg.inv(matrix), view.camera.size)
+    return cameras
+
+
+def _shared_state(setup: _Setup) -> dict[str, np.ndarray]:
+    return {
+        "log_radiance": setup.appearance.log_radiance.detach().numpy(),
+        "log_gains": setup.appearance.log_gains.detach().numpy(),
+        "camera_delta": setup.cameras.delta.detach().numpy(),
+    }
+
+
+def _restore_shared(setup: _Setup, saved: Mapping[str, np.ndarray]) -> None:
+    with torch.no_grad():
+        setup.appearance.log_radiance.copy_(torch.from_numpy(saved["log_radiance"]))
+        setup.appearance.log_gains.copy_(torch.from_numpy(saved["log_gains"]))
+        setup.cameras.delta.copy_(torch.from_numpy(saved["camera_delta"]))
+
+
+def _report_arrays(report: PassReport) -> dict[str, np.ndarray]:
+    names = sorted(report.facts)
+    return {
+        "pass_steps": np.array(report.steps),
+        "pass_seconds": np.array(report.seconds),
+        "fact_names": np.array(names),
+        "fact_values": np.array([report.facts[name] for name in names]),
+    }
+
+
+def _report_from(name: str, saved: Mapping[str, np.ndarray]) -> PassReport:
+    facts = dict(zip(saved["fact_names"].tolist(), saved["fact_values"].tolist(), strict=True))
+    return PassReport(name, int(saved["pass_steps"]), float(saved["pass_seconds"]), facts)

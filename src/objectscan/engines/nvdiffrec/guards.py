@@ -1,0 +1,24 @@
+"""Checks that stop a run at the step where a value goes wrong."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from objectscan.errors import OptimisationDiverged
+
+
+def ensure_finite(stage: str, step: int, **tensors: Tensor) -> None:
+    """Raise if a tensor holds NaN or infinity.
+
+    Raises:
+        OptimisationDiverged: The message names the stage, the step and the tensor.
+    """
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            share = float((~torch.isfinite(tensor)).float().mean())
+            raise OptimisationDiverged(
+                f"In {stage}, step {step}, {100 * share:.3g} % of '{name}' is not finite.",
+                hint="This is a defect of the program or of the cameras: run `objectscan inspect` on the capture.",
+                details={"stage": stage, "step": step, "tensor": name},
+            )

@@ -1,0 +1,192 @@
+"""Numba kernels of dual marching cubes: which vertices and quads there are, where they lie, and the gradients.
+
+Grid points are numbered (x * Y + y) * Z + z. A dual vertex lies at the beta-weighted mean of its cube's crossings,
+and a crossing at (p_a s_b - p_b s_a) / (s_b - s_a), s = alpha * field (FlexiCubes, Shen et al. 2023, section 4.2).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def cube_states(field, ambiguous_face, cases):
+    """Fill cases [X-1, Y-1, Z-1] with the resolved case of each cube."""
+    nx, ny, nz = cases.shape
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                case = 0
+                for k in range(8):
+                    if field[x + (k & 1), y + (k >> 1 & 1), z + (k >> 2)] < 0:
+                        case |= 1 << k
+                cases[x, y, z] = case
+    raw = cases.copy()
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                face = ambiguous_face[raw[x, y, z]]
+                if face < 0:
+                    continue
+                step = 2 * (face & 1) - 1
+                i = x + (step if face >> 1 == 0 else 0)
+                j = y + (step if face >> 1 == 1 else 0)
+                k = z + (step if face >> 1 == 2 else 0)
+                if 0 <= i < nx and 0 <= j < ny and 0 <= k < nz and ambiguous_face[raw[i, j, k]] >= 0:
+                    cases[x, y, z] = 255 - raw[x, y, z]
+
+
+@njit(cache=True, nogil=True)
+def dual_vertices(cases, groups, group_of_edge, edges, first_vertex):
+    """Number the dual vertices; first_vertex [X-1, Y-1, Z-1] gets the first of each cube or -1.
+
+    Returns (start [D + 1], cube [D], crossing_edge [E], crossing_a [E], crossing_b [E]): the crossings of vertex d are
+    start[d] to start[d + 1]; cube is its flat cube index; a and b are grid points, edge the local edge.
+    """
+    nx, ny, nz = cases.shape
+    count, crossings = 0, 0
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                case = cases[x, y, z]
+                first_vertex[x, y, z] = count if groups[case] else -1
+                count += groups[case]
+                for edge in range(12):
+                    crossings += group_of_edge[case, edge] >= 0
+    start = np.zeros(count + 1, np.int32)
+    cube = np.zeros(count, np.int32)
+    crossing = np.zeros((3, crossings), np.int32)
+    at = 0
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                case, vertex = cases[x, y, z], first_vertex[x, y, z]
+                for group in range(groups[case]):
+                    cube[vertex + group] = (x * ny + y) * nz + z
+                    for edge in range(12):
+                        if group_of_edge[case, edge] != group:
+                            continue
+                        a, b = edges[edge, 0], edges[edge, 1]
+                        crossing[0, at] = edge
+                        crossing[1, at] = ((x + (a & 1)) * (ny + 1) + y + (a >> 1 & 1)) * (nz + 1) + z + (a >> 2)
+                        crossing[2, at] = ((x + (b & 1)) * (ny + 1) + y + (b >> 1 & 1)) * (nz + 1) + z + (b >> 2)
+                        at += 1
+                    start[vertex + group + 1] = at
+    return start, cube, crossing[0], crossing[1], crossing[2]
+
+
+@njit(cache=True, nogil=True)
+def quads(field, cases, group_of_edge, first_vertex, around, quad):
+    """One quad for each crossed inner grid edge, corners counter-clockwise seen from outside. Returns their number.
+
+    around[axis, k] = (steps back along the two other axes, local edge) of the k-th cube around an edge, in the order
+    that is counter-clockwise seen from the edge's far end.
+    """
+    nx, ny, nz = field.shape
+    count = 0
+    for axis in range(3):
+        sx, sy, sz = axis == 0, axis == 1, axis == 2
+        for x in range(0 if sx else 1, nx - 1):
+            for y in range(0 if sy else 1, ny - 1):
+                for z in range(0 if sz else 1, nz - 1):
+                    inside = field[x, y, z] < 0
+                    if inside == (field[x + sx, y + sy, z + sz] < 0):
+                        continue
+                    for k in range(4):
+                        i, j, m = x - around[axis, k, 0], y - around[axis, k, 1], z - around[axis, k, 2]
+                        vertex = first_vertex[i, j, m] + group_of_edge[cases[i, j, m], around[axis, k, 3]]
+                        quad[count, k if inside else 3 - k] = vertex
+                    count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def compact(first, second, number_of):
+    """The distinct values of two index arrays, and both arrays renumbered into them.
+
+    number_of: scratch of -1 for every possible value; handed back as it came.
+    """
+    distinct = np.zeros(2 * first.shape[0], np.int64)
+    count = 0
+    for indices in (first, second):
+        for i in range(indices.shape[0]):
+            if number_of[indices[i]] < 0:
+                number_of[indices[i]] = count
+                distinct[count] = indices[i]
+                count += 1
+    for indices in (first, second):
+        for i in range(indices.shape[0]):
+            indices[i] = number_of[indices[i]]
+    for i in range(count):
+        number_of[distinct[i]] = -1
+    return distinct[:count].copy()
+
+
+@njit(cache=True, nogil=True)
+def place(points, field, weights, corners, start, cube, edge, a, b, vertices):
+    """vertices[d] from grid points [U, 3], their field [U] and weights [A, 20] (alpha of 8 corners, beta of 12 edges)."""
+    for d in range(start.shape[0] - 1):
+        row = weights[cube[d]]
+        x, y, z, total = 0.0, 0.0, 0.0, 0.0
+        for e in range(start[d], start[d + 1]):
+            sa = field[a[e]] * row[corners[edge[e], 0]]
+            sb = field[b[e]] * row[corners[edge[e], 1]]
+            beta = row[8 + edge[e]]
+            t = sa / (sa - sb) * beta
+            x += points[a[e], 0] * (beta - t) + points[b[e], 0] * t
+            y += points[a[e], 1] * (beta - t) + points[b[e], 1] * t
+            z += points[a[e], 2] * (beta - t) + points[b[e], 2] * t
+            total += beta
+        vertices[d, 0] = x / total
+        vertices[d, 1] = y / total
+        vertices[d, 2] = z / total
+
+
+@njit(cache=True, nogil=True)
+def place_backward(
+    points, field, weights, corners, start, cube, edge, a, b, vertices, upstream, points_grad, field_grad, weights_grad
+):
+    """Adjoint of `place`: adds to the gradients of points, field and weights."""
+    for d in range(start.shape[0] - 1):
+        gx, gy, gz = upstream[d, 0], upstream[d, 1], upstream[d, 2]
+        row, row_grad = weights[cube[d]], weights_grad[cube[d]]
+        total = 0.0
+        for e in range(start[d], start[d + 1]):
+            total += row[8 + edge[e]]
+        for e in range(start[d], start[d + 1]):
+            ka, kb = corners[edge[e], 0], corners[edge[e], 1]
+            sa, sb = field[a[e]] * row[ka], field[b[e]] * row[kb]
+            t, share = sa / (sa - sb), row[8 + edge[e]] / total
+            dx = points[b[e], 0] - points[a[e], 0]
+            dy = points[b[e], 1] - points[a[e], 1]
+            dz = points[b[e], 2] - points[a[e], 2]
+            # dt/dsa = -sb / (sa - sb)^2, dt/dsb = sa / (sa - sb)^2
+            scale = (gx * dx + gy * dy + gz * dz) * share / ((sa - sb) * (sa - sb))
+            field_grad[a[e]] -= sb * scale * row[ka]
+            field_grad[b[e]] += sa * scale * row[kb]
+            row_grad[ka] -= sb * scale * field[a[e]]
+            row_grad[kb] += sa * scale * field[b[e]]
+            offset = (
+                gx * (points[a[e], 0] + t * dx - vertices[d, 0])
+                + gy * (points[a[e], 1] + t * dy - vertices[d, 1])
+                + gz * (points[a[e], 2] + t * dz - vertices[d, 2])
+            )
+            row_grad[8 + edge[e]] += offset / total
+            for k in range(3):
+                points_grad[a[e], k] += upstream[d, k] * share * (1.0 - t)
+                points_grad[b[e], k] += upstream[d, k] * share * t
+
+
+@njit(cache=True, nogil=True)
+def triangulate(quad, vertices, faces):
+    """Two triangles a quad, split along the shorter diagonal: the flatter and the better shaped of the two."""
+    for q in range(quad.shape[0]):
+        across, along = 0.0, 0.0
+        for k in range(3):
+            across += (vertices[quad[q, 0], k] - vertices[quad[q, 2], k]) ** 2
+            along += (vertices[quad[q, 1], k] - vertices[quad[q, 3], k]) ** 2
+        shift = 0 if across <= along else 1
+        for k in range(3):
+            faces[2 * q, k] = quad[q, (k + shift) % 4]
+            faces[2 * q + 1, k] = quad[q, ((k + 2) % 4 + shift) % 4]

@@ -1,0 +1,120 @@
+"""Pass 1: free topology. A signed field and a texture field are fitted together, coarse to fine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from objectscan.engines.nvdiffrec.appearance import Appearance, photo_loss, render_views, shade
+from objectscan.engines.nvdiffrec.batches import view_batches
+from objectscan.engines.nvdiffrec.cameras import ViewCameras
+from objectscan.engines.nvdiffrec.field import TextureField
+from objectscan.engines.nvdiffrec.guards import ensure_finite
+from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
+from objectscan.engines.nvdiffrec.regularisers import normal_consistency, sign_change
+from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
+from objectscan.recipes import ShapeOptions
+from objectscan.render import Hits, build_adjacency, interpolate_covered, vertex_normals
+from objectscan.types import Mesh, PassReport, Progress, ProgressFn, View
+
+STAGE = "shape"
+_FIELD_RATE = 0.03
+_LIGHT_RATE = 0.02
+_DISTANCE_RATE = 0.1
+"""Largest move of the surface a step, in grid cells."""
+_REDISTANCE_EVERY = 40
+_BENDING = 0.02
+_SIGN = 0.002
+_MATERIAL_SMOOTHNESS = 0.02
+
+
+class ShapePass:
+    """State of pass 1; `run` is the whole loop."""
+
+    def __init__(
+        self, grid: SurfaceGrid, field: TextureField, appearance: Appearance, cameras: ViewCameras,
+        views: Sequence[View], options: ShapeOptions,
+    ):  # fmt: skip
+        """Begin at the surface of `grid` (the visual hull)."""
+        self.grid, self._field, self._appearance, self._cameras = grid, field, appearance, cameras
+        self._views, self._options = views, options
+
+    def run(self, rng: np.random.Generator, report: ProgressFn) -> tuple[Mesh, PassReport]:
+        """Optimise through all levels; the mesh is in world coordinates."""
+        began, done, total = time.perf_counter(), 0, sum(self._options.steps)
+        shared = torch.optim.Adam(
+            [
+                {"params": [self._appearance.log_radiance], "lr": _LIGHT_RATE},
+                {"params": [self._appearance.log_gains], "lr": 0.002},
+            ],
+            betas=(0.9, 0.99),
+        )
+        losses = torch.zeros(2)
+        levels = zip(self._options.resolutions, self._options.image_edges_px, self._options.steps, strict=True)
+        for resolution, edge_px, steps in levels:
+            self.grid.refine(resolution)
+            photos = photo_level(self._views, edge_px)
+            batches = view_batches(len(self._views), self._options.views_per_step, rng)
+            for _ in range(steps):
+                decay = 0.1 ** (done / total)
+                if done % _REDISTANCE_EVERY == 0:
+                    self.grid.redistance()
+                losses = self._step(photos, next(batches), rng, done)
+                shared.step()
+                shared.zero_grad()
+                self._field.rows.step(_FIELD_RATE * decay)
+                self.grid.step(_DISTANCE_RATE * decay)
+                done += 1
+                report(Progress(STAGE, done / total, f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"))
+        mesh = self.grid.mesh()
+        facts = {"colour_loss": float(losses[0]), "mask_loss": float(losses[1]), "faces": float(len(mesh.faces))}
+        return mesh, PassReport(STAGE, total, time.perf_counter() - began, facts)
+
+    def _step(self, photos: PhotoLevel, index: Tensor, rng: np.random.Generator, step: int) -> Tensor:
+        surface = self.grid.surface()
+        adjacency = build_adjacency(surface.faces)
+        rendered, points = self._render(photos, index, surface.vertices, surface.faces, adjacency)
+        colour, mask = photo_loss(rendered, photos.targets(index))
+        bending = normal_consistency(surface.vertices, surface.faces, adjacency)
+        loss = colour + 2.0 * mask + _BENDING * bending + _SIGN * sign_change(surface.edge_values)
+        loss = loss + surface.regularisation + self._appearance.regularisation()
+        loss = loss + _MATERIAL_SMOOTHNESS * self._roughness_of_material(points, rng)
+        ensure_finite(STAGE, step, loss=loss, vertices=surface.vertices)
+        loss.backward()
+        return torch.stack([colour.detach(), mask.detach()])
+
+    def _render(
+        self, photos: PhotoLevel, index: Tensor, vertices: Tensor, faces: Tensor, adjacency: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        clip = F.pad(vertices, (0, 1), value=1.0) @ self._cameras.clip_from_world(photos, index).transpose(1, 2)
+        centres = self._cameras.centres(photos, index)
+        light = self._appearance.light()
+        attributes = torch.cat([vertices, vertex_normals(vertices, faces)], dim=1)
+        seen: list[Tensor] = []
+
+        def colour_of(hits: Hits) -> Tensor:
+            values = interpolate_covered(attributes, faces, hits)
+            points = values[:, :3]
+            seen.append(points.detach())
+            material = self._field(points)
+            normal = F.normalize(F.normalize(values[:, 3:], dim=1) + material.normal_offset, dim=1)
+            to_camera = F.normalize(centres[hits.views()] - points.detach(), dim=1)
+            return shade(material, normal, to_camera, light, self._appearance.gains(index, hits))
+
+        return render_views(clip, faces, adjacency, photos.size, colour_of), seen[0]
+
+    def _roughness_of_material(self, points: Tensor, rng: np.random.Generator) -> Tensor:
+        """Mean change of the material over a small random step: colour is mostly flat, so shading shows shape."""
+        if len(points) == 0:
+            return torch.zeros(())
+        chosen = points[torch.from_numpy(rng.integers(0, len(points), min(4096, len(points))))]
+        shift = torch.from_numpy(rng.standard_normal(chosen.shape).astype(np.float32)) * (0.5 * self.grid.spacing)
+        here, there = self._field(chosen), self._field(chosen + shift)
+        colour = (here.base_color_srgb - there.base_color_srgb).abs().mean()
+        rest = (here.occlusion_roughness_metallic - there.occlusion_roughness_metallic).abs().mean()
+        return colour + rest + here.normal_offset.abs().mean()

@@ -1,0 +1,154 @@
+"""Which triangle is seen at which pixel centre: exact coverage, depth test, near clipping, depth peeling."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+SUBPIXELS = 256
+_HALF = 128
+_GUARD = 1 << 28
+"""Largest snapped coordinate, 2^20 pixels: products of two differences stay within int64."""
+
+
+@njit(cache=True, nogil=True)
+def snap_vertices(clip, width, height, window_x, window_y, depth, is_plain):
+    """Window coordinates in 1/256 pixel; is_plain = 0 marks vertices that need the slow, clipping path."""
+    for i in range(clip.shape[0]):
+        x, y, z, w = clip[i, 0], clip[i, 1], clip[i, 2], clip[i, 3]
+        is_plain[i] = 0
+        if w > 0 and z >= -w:
+            fx = (x / w * 0.5 + 0.5) * (width * SUBPIXELS)
+            fy = (y / w * 0.5 + 0.5) * (height * SUBPIXELS)
+            if abs(fx) < _GUARD and abs(fy) < _GUARD:
+                window_x[i] = np.int64(np.floor(fx + 0.5))
+                window_y[i] = np.int64(np.floor(fy + 0.5))
+                depth[i] = z / w
+                is_plain[i] = 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _span(edge, step, first, last):
+    """The pixels x of [first, last] with edge + x * step >= 0, exactly."""
+    if step > 0:
+        if edge < 0:
+            first = max(first, -(edge // step))
+    elif step < 0:
+        last = min(last, np.int64(-1)) if edge < 0 else min(last, edge // (-step))
+    elif edge < 0:
+        last = np.int64(-1)
+    return first, last
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _bias(dx, dy):
+    """0 if a centre on this edge belongs to the triangle, 1 if to its neighbour (top-left rule)."""
+    return 0 if (dy < 0 or (dy == 0 and dx < 0)) else 1
+
+
+@njit(cache=True, nogil=True)
+def _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids, behind, behind_ids, peel):
+    """Scan-convert one snapped triangle into rows[0] <= y < rows[1]."""
+    height, width = ids.shape
+    area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+    # y points down: a triangle counter-clockwise seen from outside has a negative area when it faces the camera.
+    if area == 0 or (cull and area > 0):
+        return
+    if area < 0:
+        bx, cx = cx, bx
+        by, cy = cy, by
+        bz, cz = cz, bz
+        area = -area
+    x_min = max((min(ax, min(bx, cx)) + (_HALF - 1)) >> 8, np.int64(0))
+    x_max = min((max(ax, max(bx, cx)) - _HALF) >> 8, np.int64(width - 1))
+    y_min = max((min(ay, min(by, cy)) + (_HALF - 1)) >> 8, np.int64(rows[0]))
+    y_max = min((max(ay, max(by, cy)) - _HALF) >> 8, np.int64(rows[1] - 1))
+    if x_min > x_max or y_min > y_max:
+        return
+    dx0, dy0, dx1, dy1, dx2, dy2 = bx - ax, by - ay, cx - bx, cy - by, ax - cx, ay - cy
+    py = y_min * SUBPIXELS + _HALF
+    e0 = dx0 * (py - ay) - dy0 * (_HALF - ax) - _bias(dx0, dy0)
+    e1 = dx1 * (py - by) - dy1 * (_HALF - bx) - _bias(dx1, dy1)
+    e2 = dx2 * (py - cy) - dy2 * (_HALF - cx) - _bias(dx2, dy2)
+    s0, s1, s2 = -dy0 * SUBPIXELS, -dy1 * SUBPIXELS, -dy2 * SUBPIXELS
+    zx = ((bz - az) * float(cy - ay) - (cz - az) * float(by - ay)) / float(area)
+    zy = ((cz - az) * float(bx - ax) - (bz - az) * float(cx - ax)) / float(area)
+    z_row = az + zx * float(_HALF - ax) + zy * float(py - ay)
+    zx *= SUBPIXELS
+    zy *= SUBPIXELS
+    # Depth of a sliver's plane runs away outside it: keep it between the corners' depths.
+    z_low, z_high = min(az, min(bz, cz)), max(az, max(bz, cz))
+    for y in range(y_min, y_max + 1):
+        first, last = _span(e0, s0, x_min, x_max)
+        first, last = _span(e1, s1, first, last)
+        first, last = _span(e2, s2, first, last)
+        for x in range(first, last + 1):
+            z = np.float32(min(max(z_row + zx * x, z_low), z_high))
+            if z < nearest[y, x]:
+                if peel and (z < behind[y, x] or (z == behind[y, x] and triangle <= behind_ids[y, x])):
+                    continue
+                nearest[y, x] = z
+                ids[y, x] = triangle
+        e0 += dx0 * SUBPIXELS
+        e1 += dx1 * SUBPIXELS
+        e2 += dx2 * SUBPIXELS
+        z_row += zy
+
+
+@njit(cache=True, nogil=True)
+def _snapped(x, y, z, w, width, height):
+    guard = float(_GUARD)
+    fx = min(max((x / w * 0.5 + 0.5) * (width * SUBPIXELS), -guard), guard)
+    fy = min(max((y / w * 0.5 + 0.5) * (height * SUBPIXELS), -guard), guard)
+    return np.int64(np.floor(fx + 0.5)), np.int64(np.floor(fy + 0.5)), z / w
+
+
+@njit(cache=True, nogil=True)
+def _fill_clipped(clip, face, triangle, cull, rows, nearest, ids, behind, behind_ids, peel):
+    """Clip at the near plane z = -w, then fill. New corners run from the inside corner to the outside one, so that
+    the two triangles of an edge get the same corner."""
+    polygon = np.zeros((4, 4), np.float64)
+    count = 0
+    for k in range(3):
+        a, b = face[k], face[(k + 1) % 3]
+        da, db = clip[a, 2] + clip[a, 3], clip[b, 2] + clip[b, 3]
+        if da > 0:
+            polygon[count] = clip[a]
+            count += 1
+        if (da > 0) != (db > 0):
+            inside, outside = (a, b) if da > 0 else (b, a)
+            t = max(da, db) / (max(da, db) - min(da, db))
+            for c in range(4):
+                polygon[count, c] = clip[inside, c] + t * (clip[outside, c] - clip[inside, c])
+            count += 1
+    for k in range(count):
+        if polygon[k, 3] <= 1e-12:
+            return
+    height, width = ids.shape
+    for k in range(1, count - 1):
+        a, b, c = polygon[0], polygon[k], polygon[k + 1]
+        ax, ay, az = _snapped(a[0], a[1], a[2], a[3], width, height)
+        bx, by, bz = _snapped(b[0], b[1], b[2], b[3], width, height)
+        cx, cy, cz = _snapped(c[0], c[1], c[2], c[3], width, height)
+        _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids, behind, behind_ids, peel)
+
+
+@njit(cache=True, nogil=True)
+def visibility(clip, faces, window_x, window_y, depth, is_plain, cull, rows, nearest, ids, behind, behind_ids, peel):
+    """Nearest triangle of every pixel centre in rows[0] <= y < rows[1] of one view; -1 where there is none.
+
+    With `peel`, only fragments behind (behind, behind_ids) count: the layer that an earlier call saw.
+    """
+    for y in range(rows[0], rows[1]):
+        for x in range(ids.shape[1]):
+            nearest[y, x] = 1.0000001
+            ids[y, x] = -1
+    for t in range(faces.shape[0]):
+        a, b, c = faces[t, 0], faces[t, 1], faces[t, 2]
+        if is_plain[a] & is_plain[b] & is_plain[c]:
+            _fill(
+                window_x[a], window_y[a], depth[a], window_x[b], window_y[b], depth[b],
+                window_x[c], window_y[c], depth[c], t, cull, rows, nearest, ids, behind, behind_ids, peel,
+            )  # fmt: skip
+        else:
+            _fill_clipped(clip, faces[t], t, cull, rows, nearest, ids, behind, behind_ids, peel)

@@ -1,0 +1,82 @@
+"""Vertex attributes at listed pixels, their screen derivatives, and the adjoints."""
+
+from __future__ import annotations
+
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def interpolate(attributes, faces, triangle, barycentrics, pixels, first, last, values):
+    """values[p] = attributes at the flat pixel pixels[p], for first <= p < last."""
+    for p in range(first, last):
+        pixel = pixels[p]
+        t = triangle[pixel]
+        u, v = barycentrics[pixel, 0], barycentrics[pixel, 1]
+        w = 1 - u - v
+        i0, i1, i2 = faces[t, 0], faces[t, 1], faces[t, 2]
+        for c in range(attributes.shape[1]):
+            values[p, c] = u * attributes[i0, c] + v * attributes[i1, c] + w * attributes[i2, c]
+
+
+@njit(cache=True, nogil=True)
+def interpolate_backward(
+    attributes, faces, triangle, barycentrics, pixels, first, last, upstream, need_attributes, attributes_grad,
+    barycentrics_grad,
+):  # fmt: skip
+    """Adds to attributes_grad [V, C] and to barycentrics_grad [pixels of all views, 2]."""
+    for p in range(first, last):
+        pixel = pixels[p]
+        t = triangle[pixel]
+        u, v = barycentrics[pixel, 0], barycentrics[pixel, 1]
+        w = 1 - u - v
+        i0, i1, i2 = faces[t, 0], faces[t, 1], faces[t, 2]
+        gu, gv = 0.0, 0.0
+        for c in range(attributes.shape[1]):
+            g = upstream[p, c]
+            third = attributes[i2, c]
+            gu += g * (attributes[i0, c] - third)
+            gv += g * (attributes[i1, c] - third)
+            if need_attributes:
+                attributes_grad[i0, c] += g * u
+                attributes_grad[i1, c] += g * v
+                attributes_grad[i2, c] += g * w
+        barycentrics_grad[pixel, 0] += gu
+        barycentrics_grad[pixel, 1] += gv
+
+
+@njit(cache=True, nogil=True)
+def differentiate(attributes, faces, triangle, derivatives, pixels, first, last, slopes):
+    """slopes[p] = (dA/dX, dA/dY) a channel, per pixel, at the flat pixel pixels[p]."""
+    for p in range(first, last):
+        pixel = pixels[p]
+        t = triangle[pixel]
+        i0, i1, i2 = faces[t, 0], faces[t, 1], faces[t, 2]
+        for c in range(attributes.shape[1]):
+            a = attributes[i0, c] - attributes[i2, c]
+            b = attributes[i1, c] - attributes[i2, c]
+            slopes[p, 2 * c] = a * derivatives[pixel, 0] + b * derivatives[pixel, 2]
+            slopes[p, 2 * c + 1] = a * derivatives[pixel, 1] + b * derivatives[pixel, 3]
+
+
+@njit(cache=True, nogil=True)
+def differentiate_backward(
+    attributes, faces, triangle, derivatives, pixels, first, last, upstream, attributes_grad, derivatives_grad
+):
+    """Adjoint of `differentiate`."""
+    for p in range(first, last):
+        pixel = pixels[p]
+        t = triangle[pixel]
+        i0, i1, i2 = faces[t, 0], faces[t, 1], faces[t, 2]
+        for c in range(attributes.shape[1]):
+            gx, gy = upstream[p, 2 * c], upstream[p, 2 * c + 1]
+            a = attributes[i0, c] - attributes[i2, c]
+            b = attributes[i1, c] - attributes[i2, c]
+            derivatives_grad[pixel, 0] += gx * a
+            derivatives_grad[pixel, 1] += gy * a
+            derivatives_grad[pixel, 2] += gx * b
+            derivatives_grad[pixel, 3] += gy * b
+            ga = gx * derivatives[pixel, 0] + gy * derivatives[pixel, 1]
+            gb = gx * derivatives[pixel, 2] + gy * derivatives[pixel, 3]
+            attributes_grad[i0, c] += ga
+            attributes_grad[i1, c] += gb
+            attributes_grad[i2, c] -= ga + gb

@@ -1,0 +1,114 @@
+"""Vertex attributes spread over the pixels that their triangles cover."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+from objectscan.render.cpu import interpolation
+from objectscan.render.devices import array_of, require_cpu
+from objectscan.render.rasterize import Hits
+from objectscan.render.threads import run_jobs, split_range
+
+
+@overload
+def interpolate_covered(
+    attributes: Tensor, faces: Tensor, hits: Hits, *, derivatives: Literal[False] = False
+) -> Tensor: ...
+
+
+@overload
+def interpolate_covered(
+    attributes: Tensor, faces: Tensor, hits: Hits, *, derivatives: Literal[True]
+) -> tuple[Tensor, Tensor]: ...
+
+
+def interpolate_covered(
+    attributes: Float[Tensor, "V C"], faces: Int32[Tensor, "F 3"], hits: Hits, *, derivatives: bool = False
+) -> Float[Tensor, "P C"] | tuple[Float[Tensor, "P C"], Float[Tensor, "P 2C"]]:
+    """Attributes at the covered pixels only, in the order of `hits.pixels()`.
+
+    Differentiable in `attributes` and in the clip positions behind `hits`.
+
+    Args:
+        attributes: Any per-corner quantity, shared by all views.
+        faces: Rows match the faces that were rasterised; the indices may differ (texture corners).
+        hits: What `rasterize` returned.
+        derivatives: Also return (dA/dX, dA/dY) a channel, per pixel; needs hits with derivatives.
+    """
+    require_cpu(attributes, faces)
+    values: Tensor = _Interpolate.apply(attributes, hits.barycentrics, faces, hits)
+    if not derivatives:
+        return values
+    if hits.derivatives is None:
+        raise ValueError("Screen derivatives need hits from rasterize(..., derivatives=True).")
+    return values, _Differentiate.apply(attributes, hits.derivatives, faces, hits)
+
+
+def interpolate(
+    attributes: Float[Tensor, "V C"], faces: Int32[Tensor, "F 3"], hits: Hits
+) -> Float[Tensor, "N H W C"]:
+    """Attributes as pictures; zero where nothing was hit. Differentiable like `interpolate_covered`."""
+    return scatter_covered(interpolate_covered(attributes, faces, hits), hits)
+
+
+def scatter_covered(values: Float[Tensor, "P C"], hits: Hits) -> Float[Tensor, "N H W C"]:
+    """Values of the covered pixels put in their places, zeros elsewhere. Differentiable."""
+    flat = values.new_zeros((hits.triangle.numel(), values.shape[1]))
+    return flat.index_copy(0, hits.pixels(), values).reshape(*hits.triangle.shape, values.shape[1])
+
+
+class _Interpolate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, attributes: Tensor, barycentrics: Tensor, faces: Tensor, hits: Hits) -> Tensor:
+        inputs = (
+            array_of(attributes), faces.numpy(), hits.triangle.numpy().ravel(),
+            array_of(barycentrics).reshape(-1, 2), hits.pixels().numpy(),
+        )  # fmt: skip
+        values = np.zeros((len(inputs[4]), attributes.shape[1]), inputs[0].dtype)
+        run_jobs(lambda a, b: interpolation.interpolate(*inputs, a, b, values), split_range(len(values)))
+        ctx.inputs, ctx.shape = inputs, barycentrics.shape
+        return torch.from_numpy(values)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        attributes, need = ctx.inputs[0], ctx.needs_input_grad[0]
+        jobs = split_range(len(upstream))
+        parts = np.zeros((len(jobs), *(attributes.shape if need else (1, 1))), attributes.dtype)
+        barycentrics_grad = np.zeros((int(np.prod(ctx.shape[:3])), 2), attributes.dtype)
+        gradient = array_of(upstream)
+        run_jobs(
+            lambda k, a, b: interpolation.interpolate_backward(
+                *ctx.inputs, a, b, gradient, need, parts[k], barycentrics_grad
+            ),
+            [(k, *job) for k, job in enumerate(jobs)],
+        )
+        attributes_grad = torch.from_numpy(parts.sum(axis=0)) if need else None
+        return attributes_grad, torch.from_numpy(barycentrics_grad.reshape(ctx.shape)), None, None
+
+
+class _Differentiate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, attributes: Tensor, derivatives: Tensor, faces: Tensor, hits: Hits) -> Tensor:
+        inputs = (
+            array_of(attributes), faces.numpy(), hits.triangle.numpy().ravel(),
+            array_of(derivatives).reshape(-1, 4), hits.pixels().numpy(),
+        )  # fmt: skip
+        slopes = np.zeros((len(inputs[4]), 2 * attributes.shape[1]), inputs[0].dtype)
+        run_jobs(lambda a, b: interpolation.differentiate(*inputs, a, b, slopes), split_range(len(slopes)))
+        ctx.inputs, ctx.shape = inputs, derivatives.shape
+        return torch.from_numpy(slopes)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        attributes = ctx.inputs[0]
+        attributes_grad = np.zeros_like(attributes)
+        derivatives_grad = np.zeros((int(np.prod(ctx.shape[:3])), 4), attributes.dtype)
+        interpolation.differentiate_backward(
+            *ctx.inputs, 0, len(upstream), array_of(upstream), attributes_grad, derivatives_grad
+        )
+        return torch.from_numpy(attributes_grad), torch.from_numpy(derivatives_grad.reshape(ctx.shape)), None, None
