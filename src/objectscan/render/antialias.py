@@ -16,7 +16,7 @@ from objectscan.render.threads import run_jobs, view_bands
 
 
 def build_adjacency(faces: Int32[Tensor, "F 3"]) -> Int32[Tensor, "F 3"]:
-    """The triangle across the edge opposite to each corner; -1 at a boundary, -2 at an edge of more than two."""
+    """The triangle across the edge opposite to each corner; -1 at a boundary or an edge of more than two."""
     require_cpu(faces)
     vertices = int(faces.max()) + 1 if len(faces) else 0
     return torch.from_numpy(silhouette.build_adjacency(faces.contiguous().numpy(), vertices))
@@ -62,15 +62,27 @@ class _Antialias(torch.autograd.Function):
         jobs = view_bands(views, height)
         found = run_jobs(
             lambda view, first, last: silhouette.find_pairs(
-                corners[view], faces.numpy(), adjacency.numpy(), ids[view], depth[view], (first, last), max_steps
+                corners[view],
+                faces.numpy(),
+                adjacency.numpy(),
+                ids[view],
+                depth[view],
+                (first, last),
+                max_steps,
             ),
             jobs,
         )
         pairs = [
-            tuple(np.concatenate(parts) for parts in zip(*[f for f, j in zip(found, jobs, strict=True) if j[0] == view]))
+            tuple(
+                np.concatenate(parts)
+                for parts in zip(*[f for f, j in zip(found, jobs, strict=True) if j[0] == view])
+            )
             for view in range(views)
         ]
-        run_jobs(lambda view: silhouette.blend(pixels[view], *pairs[view], blended[view]), [(v,) for v in range(views)])
+        run_jobs(
+            lambda view: silhouette.blend(pixels[view], *pairs[view], blended[view]),
+            [(v,) for v in range(views)],
+        )
         ctx.saved = pixels, corners, pairs, (width, height), image.shape
         return torch.from_numpy(blended.reshape(image.shape))
 
@@ -82,7 +94,14 @@ class _Antialias(torch.autograd.Function):
         need_clip = ctx.needs_input_grad[1]
         run_jobs(
             lambda view: silhouette.blend_backward(
-                pixels[view], gradient[view], *pairs[view], corners[view], width, height, need_clip, image_grad[view],
+                pixels[view],
+                gradient[view],
+                *pairs[view],
+                corners[view],
+                width,
+                height,
+                need_clip,
+                image_grad[view],
                 clip_grad[view],
             ),  # fmt: skip
             [(view,) for view in range(len(pixels))],

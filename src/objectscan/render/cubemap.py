@@ -63,7 +63,9 @@ def _sources(edges: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     maps, first_texel = [], 0
     for edge in edges:
         directions = texel_directions(edge, border=1).reshape(-1, 3)
-        maps.append(first_texel + _nearest_texel(directions, edge))
+        rows = (first_texel + _nearest_texel(directions, edge)).reshape(6, edge + 2, edge + 2)
+        rows[:, [0, 0, -1, -1], [0, -1, 0, -1]] = -1  # three faces meet at a corner: there is no fourth texel
+        maps.append(rows.reshape(-1))
         first_texel += 6 * edge * edge
     starts = np.concatenate([[0], np.cumsum([len(m) for m in maps])[:-1]])
     return np.concatenate(maps).astype(np.int32), starts.astype(np.int64), np.asarray(edges, np.int64)
@@ -83,7 +85,9 @@ def _nearest_texel(directions: np.ndarray, edge: int) -> np.ndarray:
 
 class _Sample(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, texels: Tensor, directions: Tensor, levels: Tensor, edges: tuple[int, ...]) -> Tensor:
+    def forward(
+        ctx: Any, texels: Tensor, directions: Tensor, levels: Tensor, edges: tuple[int, ...]
+    ) -> Tensor:
         inputs = (array_of(texels), *_sources(edges), array_of(directions), array_of(levels))
         values = np.zeros((len(directions), texels.shape[1]), inputs[0].dtype)
         run_jobs(lambda a, b: cubes.lookup(*inputs, a, b, values), split_range(len(values)))

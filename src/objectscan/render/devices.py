@@ -17,7 +17,8 @@ def require_cpu(*tensors: Tensor) -> None:
     for tensor in tensors:
         if tensor.device.type != "cpu":
             raise ResourceError(
-                f"The renderer has no backend for device '{tensor.device}'.", hint="Move the tensors to 'cpu'."
+                f"The renderer has no backend for device '{tensor.device}'.",
+                hint="Move the tensors to 'cpu'.",
             )
 
 

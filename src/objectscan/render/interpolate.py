@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
+from objectscan.errors import InputError
 from objectscan.render.cpu import interpolation
 from objectscan.render.devices import array_of, require_cpu
 from objectscan.render.rasterize import Hits
@@ -28,14 +29,18 @@ def interpolate_covered(
 
 
 def interpolate_covered(
-    attributes: Float[Tensor, "V C"], faces: Int32[Tensor, "F 3"], hits: Hits, *, derivatives: bool = False
+    attributes: Float[Tensor, "V C"] | Float[Tensor, "N V C"],
+    faces: Int32[Tensor, "F 3"],
+    hits: Hits,
+    *,
+    derivatives: bool = False,
 ) -> Float[Tensor, "P C"] | tuple[Float[Tensor, "P C"], Float[Tensor, "P 2C"]]:
     """Attributes at the covered pixels only, in the order of `hits.pixels()`.
 
     Differentiable in `attributes` and in the clip positions behind `hits`.
 
     Args:
-        attributes: Any per-corner quantity, shared by all views.
+        attributes: Any per-corner quantity; [V C] is shared by all views, [N V C] has one set a view.
         faces: Rows match the faces that were rasterised; the indices may differ (texture corners).
         hits: What `rasterize` returned.
         derivatives: Also return (dA/dX, dA/dY) a channel, per pixel; needs hits with derivatives.
@@ -45,12 +50,14 @@ def interpolate_covered(
     if not derivatives:
         return values
     if hits.derivatives is None:
-        raise ValueError("Screen derivatives need hits from rasterize(..., derivatives=True).")
+        raise InputError(
+            "These hits have no screen derivatives.", hint="Call rasterize(..., derivatives=True)."
+        )
     return values, _Differentiate.apply(attributes, hits.derivatives, faces, hits)
 
 
 def interpolate(
-    attributes: Float[Tensor, "V C"], faces: Int32[Tensor, "F 3"], hits: Hits
+    attributes: Float[Tensor, "V C"] | Float[Tensor, "N V C"], faces: Int32[Tensor, "F 3"], hits: Hits
 ) -> Float[Tensor, "N H W C"]:
     """Attributes as pictures; zero where nothing was hit. Differentiable like `interpolate_covered`."""
     return scatter_covered(interpolate_covered(attributes, faces, hits), hits)
@@ -62,16 +69,23 @@ def scatter_covered(values: Float[Tensor, "P C"], hits: Hits) -> Float[Tensor, "
     return flat.index_copy(0, hits.pixels(), values).reshape(*hits.triangle.shape, values.shape[1])
 
 
+def _flat(attributes: Tensor, hits: Hits) -> tuple[np.ndarray, tuple[int, int]]:
+    """Attributes as rows, and the stride that `cpu.interpolation` explains."""
+    pixels = hits.triangle.shape[1] * hits.triangle.shape[2]
+    rows = attributes.shape[1] if attributes.dim() == 3 else 0
+    return array_of(attributes).reshape(-1, attributes.shape[-1]), (pixels, rows)
+
+
 class _Interpolate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, attributes: Tensor, barycentrics: Tensor, faces: Tensor, hits: Hits) -> Tensor:
         inputs = (
-            array_of(attributes), faces.numpy(), hits.triangle.numpy().ravel(),
+            *_flat(attributes, hits), faces.numpy(), hits.triangle.numpy().ravel(),
             array_of(barycentrics).reshape(-1, 2), hits.pixels().numpy(),
         )  # fmt: skip
-        values = np.zeros((len(inputs[4]), attributes.shape[1]), inputs[0].dtype)
+        values = np.zeros((len(inputs[5]), attributes.shape[-1]), inputs[0].dtype)
         run_jobs(lambda a, b: interpolation.interpolate(*inputs, a, b, values), split_range(len(values)))
-        ctx.inputs, ctx.shape = inputs, barycentrics.shape
+        ctx.inputs, ctx.shape, ctx.attributes_shape = inputs, barycentrics.shape, attributes.shape
         return torch.from_numpy(values)
 
     @staticmethod
@@ -87,7 +101,7 @@ class _Interpolate(torch.autograd.Function):
             ),
             [(k, *job) for k, job in enumerate(jobs)],
         )
-        attributes_grad = torch.from_numpy(parts.sum(axis=0)) if need else None
+        attributes_grad = torch.from_numpy(parts.sum(axis=0).reshape(ctx.attributes_shape)) if need else None
         return attributes_grad, torch.from_numpy(barycentrics_grad.reshape(ctx.shape)), None, None
 
 
@@ -95,12 +109,12 @@ class _Differentiate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, attributes: Tensor, derivatives: Tensor, faces: Tensor, hits: Hits) -> Tensor:
         inputs = (
-            array_of(attributes), faces.numpy(), hits.triangle.numpy().ravel(),
+            *_flat(attributes, hits), faces.numpy(), hits.triangle.numpy().ravel(),
             array_of(derivatives).reshape(-1, 4), hits.pixels().numpy(),
         )  # fmt: skip
-        slopes = np.zeros((len(inputs[4]), 2 * attributes.shape[1]), inputs[0].dtype)
+        slopes = np.zeros((len(inputs[5]), 2 * attributes.shape[-1]), inputs[0].dtype)
         run_jobs(lambda a, b: interpolation.differentiate(*inputs, a, b, slopes), split_range(len(slopes)))
-        ctx.inputs, ctx.shape = inputs, derivatives.shape
+        ctx.inputs, ctx.shape, ctx.attributes_shape = inputs, derivatives.shape, attributes.shape
         return torch.from_numpy(slopes)
 
     @staticmethod
@@ -111,4 +125,5 @@ class _Differentiate(torch.autograd.Function):
         interpolation.differentiate_backward(
             *ctx.inputs, 0, len(upstream), array_of(upstream), attributes_grad, derivatives_grad
         )
-        return torch.from_numpy(attributes_grad), torch.from_numpy(derivatives_grad.reshape(ctx.shape)), None, None
+        attributes_part = torch.from_numpy(attributes_grad.reshape(ctx.attributes_shape))
+        return attributes_part, torch.from_numpy(derivatives_grad.reshape(ctx.shape)), None, None

@@ -81,7 +81,9 @@ def rasterize(
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, clip: Tensor, faces: Tensor, size: Any, derivatives: bool, layer: Any, cull: bool) -> Any:
+    def forward(
+        ctx: Any, clip: Tensor, faces: Tensor, size: Any, derivatives: bool, layer: Any, cull: bool
+    ) -> Any:
         views, (width, height) = clip.shape[0], size
         corners, triangles = array_of(clip), faces.numpy()
         kind = corners.dtype

@@ -71,7 +71,8 @@ def sample_texture(
         raise InputError("A texture lookup got no levels.", hint="Give [texture], or build_mips(texture).")
     if any(mip.dtype != uv.dtype for mip in mips):
         raise InputError(
-            f"The texture is {mips[0].dtype}, the coordinates are {uv.dtype}.", hint="Convert one to the other's type."
+            f"The texture is {mips[0].dtype}, the coordinates are {uv.dtype}.",
+            hint="Convert one to the other's type.",
         )
     require_cpu(uv, *mips)
     points = uv.reshape(-1, 2)

@@ -11,13 +11,13 @@ _GUARD = 1 << 28
 """Largest snapped coordinate, 2^20 pixels: products of two differences stay within int64."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def snap_vertices(clip, width, height, window_x, window_y, depth, is_plain):
     """Window coordinates in 1/256 pixel; is_plain = 0 marks vertices that need the slow, clipping path."""
     for i in range(clip.shape[0]):
         x, y, z, w = clip[i, 0], clip[i, 1], clip[i, 2], clip[i, 3]
         is_plain[i] = 0
-        if w > 0 and z >= -w:
+        if 0 < w < np.inf and z >= -w:
             fx = (x / w * 0.5 + 0.5) * (width * SUBPIXELS)
             fy = (y / w * 0.5 + 0.5) * (height * SUBPIXELS)
             if abs(fx) < _GUARD and abs(fy) < _GUARD:
@@ -27,7 +27,7 @@ def snap_vertices(clip, width, height, window_x, window_y, depth, is_plain):
                 is_plain[i] = 1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _span(edge, step, first, last):
     """The pixels x of [first, last] with edge + x * step >= 0, exactly."""
     if step > 0:
@@ -40,13 +40,13 @@ def _span(edge, step, first, last):
     return first, last
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _bias(dx, dy):
     """0 if a centre on this edge belongs to the triangle, 1 if to its neighbour (top-left rule)."""
     return 0 if (dy < 0 or (dy == 0 and dx < 0)) else 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids, behind, behind_ids, peel):
     """Scan-convert one snapped triangle into rows[0] <= y < rows[1]."""
     height, width = ids.shape
@@ -95,7 +95,7 @@ def _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids
         z_row += zy
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _snapped(x, y, z, w, width, height):
     guard = float(_GUARD)
     fx = min(max((x / w * 0.5 + 0.5) * (width * SUBPIXELS), -guard), guard)
@@ -103,12 +103,15 @@ def _snapped(x, y, z, w, width, height):
     return np.int64(np.floor(fx + 0.5)), np.int64(np.floor(fy + 0.5)), z / w
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fill_clipped(clip, face, triangle, cull, rows, nearest, ids, behind, behind_ids, peel):
     """Clip at the near plane z = -w, then fill. New corners run from the inside corner to the outside one, so that
     the two triangles of an edge get the same corner."""
     polygon = np.zeros((4, 4), np.float64)
     count = 0
+    for k in range(3):
+        if not np.isfinite(clip[face[k]].sum()):
+            return
     for k in range(3):
         a, b = face[k], face[(k + 1) % 3]
         da, db = clip[a, 2] + clip[a, 3], clip[b, 2] + clip[b, 3]
@@ -130,11 +133,15 @@ def _fill_clipped(clip, face, triangle, cull, rows, nearest, ids, behind, behind
         ax, ay, az = _snapped(a[0], a[1], a[2], a[3], width, height)
         bx, by, bz = _snapped(b[0], b[1], b[2], b[3], width, height)
         cx, cy, cz = _snapped(c[0], c[1], c[2], c[3], width, height)
-        _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids, behind, behind_ids, peel)
+        _fill(
+            ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids, behind, behind_ids, peel
+        )
 
 
-@njit(cache=True, nogil=True)
-def visibility(clip, faces, window_x, window_y, depth, is_plain, cull, rows, nearest, ids, behind, behind_ids, peel):
+@njit(cache=True, nogil=True, error_model="numpy")
+def visibility(
+    clip, faces, window_x, window_y, depth, is_plain, cull, rows, nearest, ids, behind, behind_ids, peel
+):
     """Nearest triangle of every pixel centre in rows[0] <= y < rows[1] of one view; -1 where there is none.
 
     With `peel`, only fragments behind (behind, behind_ids) count: the layer that an earlier call saw.

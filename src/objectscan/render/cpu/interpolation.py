@@ -1,26 +1,31 @@
-"""Vertex attributes at listed pixels, their screen derivatives, and the adjoints."""
+"""Vertex attributes at listed pixels, their screen derivatives, and the adjoints.
+
+Attributes are flat [V, C], or [N V, C] if each view has its own: `stride` = (pixels a view, rows a view) leads from a
+flat pixel to the first row of its view; no rows a view means that all views share them.
+"""
 
 from __future__ import annotations
 
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
-def interpolate(attributes, faces, triangle, barycentrics, pixels, first, last, values):
+@njit(cache=True, nogil=True, error_model="numpy")
+def interpolate(attributes, stride, faces, triangle, barycentrics, pixels, first, last, values):
     """values[p] = attributes at the flat pixel pixels[p], for first <= p < last."""
     for p in range(first, last):
         pixel = pixels[p]
         t = triangle[pixel]
         u, v = barycentrics[pixel, 0], barycentrics[pixel, 1]
         w = 1 - u - v
-        i0, i1, i2 = faces[t, 0], faces[t, 1], faces[t, 2]
+        row = pixel // stride[0] * stride[1]
+        i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
         for c in range(attributes.shape[1]):
             values[p, c] = u * attributes[i0, c] + v * attributes[i1, c] + w * attributes[i2, c]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def interpolate_backward(
-    attributes, faces, triangle, barycentrics, pixels, first, last, upstream, need_attributes, attributes_grad,
+    attributes, stride, faces, triangle, barycentrics, pixels, first, last, upstream, need_attributes, attributes_grad,
     barycentrics_grad,
 ):  # fmt: skip
     """Adds to attributes_grad [V, C] and to barycentrics_grad [pixels of all views, 2]."""
@@ -29,7 +34,8 @@ def interpolate_backward(
         t = triangle[pixel]
         u, v = barycentrics[pixel, 0], barycentrics[pixel, 1]
         w = 1 - u - v
-        i0, i1, i2 = faces[t, 0], faces[t, 1], faces[t, 2]
+        row = pixel // stride[0] * stride[1]
+        i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
         gu, gv = 0.0, 0.0
         for c in range(attributes.shape[1]):
             g = upstream[p, c]
@@ -44,13 +50,14 @@ def interpolate_backward(
         barycentrics_grad[pixel, 1] += gv
 
 
-@njit(cache=True, nogil=True)
-def differentiate(attributes, faces, triangle, derivatives, pixels, first, last, slopes):
+@njit(cache=True, nogil=True, error_model="numpy")
+def differentiate(attributes, stride, faces, triangle, derivatives, pixels, first, last, slopes):
     """slopes[p] = (dA/dX, dA/dY) a channel, per pixel, at the flat pixel pixels[p]."""
     for p in range(first, last):
         pixel = pixels[p]
         t = triangle[pixel]
-        i0, i1, i2 = faces[t, 0], faces[t, 1], faces[t, 2]
+        row = pixel // stride[0] * stride[1]
+        i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
         for c in range(attributes.shape[1]):
             a = attributes[i0, c] - attributes[i2, c]
             b = attributes[i1, c] - attributes[i2, c]
@@ -58,15 +65,26 @@ def differentiate(attributes, faces, triangle, derivatives, pixels, first, last,
             slopes[p, 2 * c + 1] = a * derivatives[pixel, 1] + b * derivatives[pixel, 3]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def differentiate_backward(
-    attributes, faces, triangle, derivatives, pixels, first, last, upstream, attributes_grad, derivatives_grad
+    attributes,
+    stride,
+    faces,
+    triangle,
+    derivatives,
+    pixels,
+    first,
+    last,
+    upstream,
+    attributes_grad,
+    derivatives_grad,
 ):
     """Adjoint of `differentiate`."""
     for p in range(first, last):
         pixel = pixels[p]
         t = triangle[pixel]
-        i0, i1, i2 = faces[t, 0], faces[t, 1], faces[t, 2]
+        row = pixel // stride[0] * stride[1]
+        i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
         for c in range(attributes.shape[1]):
             gx, gy = upstream[p, 2 * c], upstream[p, 2 * c + 1]
             a = attributes[i0, c] - attributes[i2, c]

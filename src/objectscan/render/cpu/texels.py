@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _tap(coordinate, size, repeat):
     """(first texel, second texel, share of the second) along one axis; texel centres are at (i + 0.5) / size."""
     position = coordinate * size - 0.5
@@ -30,7 +30,7 @@ def _tap(coordinate, size, repeat):
     return min(max(i, 0), size - 1), min(max(j, 0), size - 1), share
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _level_weight(levels, p, this):
     """Share of level `this` at point p; 1 if there are no levels."""
     if levels.shape[0] == 0:
@@ -38,7 +38,7 @@ def _level_weight(levels, p, this):
     return max(0.0, 1.0 - abs(np.float64(levels[p]) - this))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def add_level(texels, uv, levels, this, repeat, first, last, values):
     """values[p] += weight * texture at uv[p], for first <= p < last; texels [H W C], row 0 at v = 0."""
     height, width, channels = texels.shape
@@ -52,11 +52,14 @@ def add_level(texels, uv, levels, this, repeat, first, last, values):
         w10, w11 = weight * (1 - fx) * fy, weight * fx * fy
         for c in range(channels):
             values[p, c] += (
-                w00 * texels[j0, i0, c] + w01 * texels[j0, i1, c] + w10 * texels[j1, i0, c] + w11 * texels[j1, i1, c]
+                w00 * texels[j0, i0, c]
+                + w01 * texels[j0, i1, c]
+                + w10 * texels[j1, i0, c]
+                + w11 * texels[j1, i1, c]
             )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def add_level_backward(
     texels, uv, levels, this, repeat, first, last, upstream, need_texels, texels_grad, uv_grad, levels_grad
 ):
@@ -88,7 +91,7 @@ def add_level_backward(
             levels_grad[p] += along if levels[p] < this else -along
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def footprint_level(footprint, width, height, highest, first, last, levels):
     """levels[p] = log2 of the longer axis of the footprint ellipse in texels of level 0, within [0, highest].
 
@@ -104,7 +107,7 @@ def footprint_level(footprint, width, height, highest, first, last, levels):
         levels[p] = min(0.5 * np.log2(squared), highest) if squared > 1.0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def footprint_level_backward(footprint, width, height, highest, first, last, upstream, footprint_grad):
     """Adjoint of `footprint_level`; 0 where the level is clamped."""
     for p in range(first, last):
