@@ -99,6 +99,33 @@ def triangles(topology: Topology, vertices: Float[Tensor, "D 3"]) -> Int32[Tenso
     return torch.from_numpy(faces)
 
 
+def deviation(
+    points: Float[Tensor, "U 3"], field: Float[Tensor, " U"], vertices: Float[Tensor, "D 3"], topology: Topology
+) -> Float[Tensor, ""]:
+    """L_dev: how unevenly far vertices are from the crossings around them, world units; differentiable.
+
+    A vertex is a mean: without this term the field may ripple at grid frequency while the vertices stay.
+    """
+    result: Tensor = _Deviation.apply(points, field, vertices, topology)
+    return result
+
+
+class _Deviation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, field: Tensor, vertices: Tensor, topology: Topology) -> Tensor:
+        arrays = [array_of(tensor) for tensor in (points, field, vertices)]
+        gradients = [np.zeros_like(array) for array in arrays]
+        value = kernels.deviation(
+            arrays[0], arrays[1], topology.start, topology.first, topology.second, arrays[2], *gradients
+        )
+        ctx.gradients = gradients
+        return points.new_tensor(value)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        return (*(upstream * torch.from_numpy(gradient) for gradient in ctx.gradients), None)
+
+
 class _Place(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, field: Tensor, weights: Tensor, topology: Topology) -> Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+_LEAST_SQUARE = 1e-12
+"""Bounds the gradient by the field at 1e6: an edge whose two ends are nearly 0 has no defined crossing."""
 
 @njit(cache=True, nogil=True)
 def cube_states(field, ambiguous_face, cases):
@@ -130,8 +132,8 @@ def place(points, field, weights, corners, start, cube, edge, a, b, vertices):
         row = weights[cube[d]]
         x, y, z, total = 0.0, 0.0, 0.0, 0.0
         for e in range(start[d], start[d + 1]):
-            sa = field[a[e]] * row[corners[edge[e], 0]]
-            sb = field[b[e]] * row[corners[edge[e], 1]]
+            sa = np.float64(field[a[e]]) * row[corners[edge[e], 0]]
+            sb = np.float64(field[b[e]]) * row[corners[edge[e], 1]]
             beta = row[8 + edge[e]]
             t = sa / (sa - sb) * beta
             x += points[a[e], 0] * (beta - t) + points[b[e], 0] * t
@@ -156,13 +158,13 @@ def place_backward(
             total += row[8 + edge[e]]
         for e in range(start[d], start[d + 1]):
             ka, kb = corners[edge[e], 0], corners[edge[e], 1]
-            sa, sb = field[a[e]] * row[ka], field[b[e]] * row[kb]
+            sa, sb = np.float64(field[a[e]]) * row[ka], np.float64(field[b[e]]) * row[kb]
             t, share = sa / (sa - sb), row[8 + edge[e]] / total
             dx = points[b[e], 0] - points[a[e], 0]
             dy = points[b[e], 1] - points[a[e], 1]
             dz = points[b[e], 2] - points[a[e], 2]
             # dt/dsa = -sb / (sa - sb)^2, dt/dsb = sa / (sa - sb)^2
-            scale = (gx * dx + gy * dy + gz * dz) * share / ((sa - sb) * (sa - sb))
+            scale = (gx * dx + gy * dy + gz * dz) * share / max((sa - sb) ** 2, _LEAST_SQUARE)
             field_grad[a[e]] -= sb * scale * row[ka]
             field_grad[b[e]] += sa * scale * row[kb]
             row_grad[ka] -= sb * scale * field[a[e]]
@@ -176,6 +178,49 @@ def place_backward(
             for k in range(3):
                 points_grad[a[e], k] += upstream[d, k] * share * (1.0 - t)
                 points_grad[b[e], k] += upstream[d, k] * share * t
+
+
+@njit(cache=True, nogil=True)
+def deviation(points, field, start, a, b, vertices, points_grad, field_grad, vertices_grad):
+    """L_dev of FlexiCubes (section 4.3): mean over vertices of the mean absolute deviation of its distances to its
+    plain crossings from their mean. Returns it and adds its gradients."""
+    count = start.shape[0] - 1
+    crossing = np.zeros((12, 3))
+    distance = np.zeros(12)
+    total = 0.0
+    for d in range(count):
+        size = start[d + 1] - start[d]
+        mean = 0.0
+        for i in range(size):
+            e = start[d] + i
+            t = field[a[e]] / (np.float64(field[a[e]]) - field[b[e]])
+            square = 0.0
+            for k in range(3):
+                crossing[i, k] = points[a[e], k] * (1.0 - t) + points[b[e], k] * t
+                square += (vertices[d, k] - crossing[i, k]) ** 2
+            distance[i] = np.sqrt(square)
+            mean += distance[i] / size
+        balance = 0.0
+        for i in range(size):
+            total += abs(distance[i] - mean) / size
+            balance += np.sign(distance[i] - mean) / size
+        for i in range(size):
+            if distance[i] == 0.0:
+                continue
+            e = start[d] + i
+            slope = (np.sign(distance[i] - mean) - balance) / (size * count * distance[i])
+            fa, fb = np.float64(field[a[e]]), np.float64(field[b[e]])
+            t, g_t = fa / (fa - fb), 0.0
+            for k in range(3):
+                g = slope * (vertices[d, k] - crossing[i, k])
+                vertices_grad[d, k] += g
+                points_grad[a[e], k] -= g * (1.0 - t)
+                points_grad[b[e], k] -= g * t
+                g_t -= g * (points[b[e], k] - points[a[e], k])
+            square = max((fa - fb) ** 2, _LEAST_SQUARE)
+            field_grad[a[e]] += g_t * -fb / square
+            field_grad[b[e]] += g_t * fa / square
+    return total / count
 
 
 @njit(cache=True, nogil=True)

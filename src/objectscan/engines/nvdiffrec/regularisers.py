@@ -121,11 +121,11 @@ def _unit_normals_backward(vertices, faces, normals, lengths, upstream, gradient
         gy = (upstream[t, 1] - along * normals[t, 1]) / lengths[t]
         gz = (upstream[t, 2] - along * normals[t, 2]) / lengths[t]
         for k in range(3):
-            # n = (b - a) x (c - a): the gradient by corner k is (edge opposite to it) x g.
+            # n = (b - a) x (c - a): the gradient by corner k is (p - q) x g.
             p, q = faces[t, (k + 1) % 3], faces[t, (k + 2) % 3]
-            ex = vertices[q, 0] - vertices[p, 0]
-            ey = vertices[q, 1] - vertices[p, 1]
-            ez = vertices[q, 2] - vertices[p, 2]
+            ex = vertices[p, 0] - vertices[q, 0]
+            ey = vertices[p, 1] - vertices[q, 1]
+            ez = vertices[p, 2] - vertices[q, 2]
             gradient[faces[t, k], 0] += ey * gz - ez * gy
             gradient[faces[t, k], 1] += ez * gx - ex * gz
             gradient[faces[t, k], 2] += ex * gy - ey * gx
