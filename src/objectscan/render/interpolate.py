@@ -46,7 +46,7 @@ def interpolate_covered(
         derivatives: Also return (dA/dX, dA/dY) a channel, per pixel; needs hits with derivatives.
     """
     require_cpu(attributes, faces)
-    values: Tensor = _Interpolate.apply(attributes, hits.barycentrics, faces, hits)
+    values: Tensor = _Interpolate.apply(attributes, hits.barycentrics, faces, hits, False)
     if not derivatives:
         return values
     if hits.derivatives is None:
@@ -60,13 +60,16 @@ def interpolate(
     attributes: Float[Tensor, "V C"] | Float[Tensor, "N V C"], faces: Int32[Tensor, "F 3"], hits: Hits
 ) -> Float[Tensor, "N H W C"]:
     """Attributes as pictures; zero where nothing was hit. Differentiable like `interpolate_covered`."""
-    return scatter_covered(interpolate_covered(attributes, faces, hits), hits)
+    require_cpu(attributes, faces)
+    flat: Tensor = _Interpolate.apply(attributes, hits.barycentrics, faces, hits, True)
+    return flat.reshape(*hits.triangle.shape, attributes.shape[-1])
 
 
 def scatter_covered(values: Float[Tensor, "P C"], hits: Hits) -> Float[Tensor, "N H W C"]:
     """Values of the covered pixels put in their places, zeros elsewhere. Differentiable."""
-    flat = values.new_zeros((hits.triangle.numel(), values.shape[1]))
-    return flat.index_copy(0, hits.pixels(), values).reshape(*hits.triangle.shape, values.shape[1])
+    require_cpu(values)
+    flat: Tensor = _Scatter.apply(values, hits)
+    return flat.reshape(*hits.triangle.shape, values.shape[1])
 
 
 def _flat(attributes: Tensor, hits: Hits) -> tuple[np.ndarray, tuple[int, int]]:
@@ -78,20 +81,24 @@ def _flat(attributes: Tensor, hits: Hits) -> tuple[np.ndarray, tuple[int, int]]:
 
 class _Interpolate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, attributes: Tensor, barycentrics: Tensor, faces: Tensor, hits: Hits) -> Tensor:
+    def forward(
+        ctx: Any, attributes: Tensor, barycentrics: Tensor, faces: Tensor, hits: Hits, as_picture: bool
+    ) -> Tensor:
         inputs = (
             *_flat(attributes, hits), faces.numpy(), hits.triangle.numpy().ravel(),
             array_of(barycentrics).reshape(-1, 2), hits.pixels().numpy(),
         )  # fmt: skip
-        values = np.zeros((len(inputs[5]), attributes.shape[-1]), inputs[0].dtype)
-        run_jobs(lambda a, b: interpolation.interpolate(*inputs, a, b, values), split_range(len(values)))
+        pixels = inputs[5]
+        rows = hits.triangle.numel() if as_picture else len(pixels)
+        values = np.zeros((rows, attributes.shape[-1]), inputs[0].dtype)
+        run_jobs(lambda a, b: interpolation.interpolate(*inputs, a, b, values), split_range(len(pixels)))
         ctx.inputs, ctx.shape, ctx.attributes_shape = inputs, barycentrics.shape, attributes.shape
         return torch.from_numpy(values)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        attributes, need = ctx.inputs[0], ctx.needs_input_grad[0]
-        jobs = split_range(len(upstream))
+        attributes, pixels, need = ctx.inputs[0], ctx.inputs[5], ctx.needs_input_grad[0]
+        jobs = split_range(len(pixels))
         parts = np.zeros((len(jobs), *(attributes.shape if need else (1, 1))), attributes.dtype)
         barycentrics_grad = np.zeros((int(np.prod(ctx.shape[:3])), 2), attributes.dtype)
         gradient = array_of(upstream)
@@ -102,7 +109,7 @@ class _Interpolate(torch.autograd.Function):
             [(k, *job) for k, job in enumerate(jobs)],
         )
         attributes_grad = torch.from_numpy(parts.sum(axis=0).reshape(ctx.attributes_shape)) if need else None
-        return attributes_grad, torch.from_numpy(barycentrics_grad.reshape(ctx.shape)), None, None
+        return attributes_grad, torch.from_numpy(barycentrics_grad.reshape(ctx.shape)), None, None, None
 
 
 class _Differentiate(torch.autograd.Function):
@@ -127,3 +134,20 @@ class _Differentiate(torch.autograd.Function):
         )
         attributes_part = torch.from_numpy(attributes_grad.reshape(ctx.attributes_shape))
         return attributes_part, torch.from_numpy(derivatives_grad.reshape(ctx.shape)), None, None
+
+
+class _Scatter(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, hits: Hits) -> Tensor:
+        rows, pixels = array_of(values), hits.pixels().numpy()
+        picture = np.zeros((hits.triangle.numel(), rows.shape[1]), rows.dtype)
+        run_jobs(lambda a, b: interpolation.scatter(rows, pixels, a, b, picture), split_range(len(pixels)))
+        ctx.pixels = pixels
+        return torch.from_numpy(picture)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        gradient = array_of(upstream)
+        values = np.zeros((len(ctx.pixels), gradient.shape[1]), gradient.dtype)
+        run_jobs(lambda a, b: interpolation.gather(gradient, ctx.pixels, a, b, values), split_range(len(values)))
+        return torch.from_numpy(values), None

@@ -92,7 +92,7 @@ class _Rasterize(torch.autograd.Function):
         barycentrics = np.zeros((views, height, width, 2), kind)
         depth = np.zeros((views, height, width), kind)
         slopes = np.zeros((views, height, width, 4) if derivatives else (views, 1, 1, 4), kind)
-        window = [_snapped(corners[view], width, height) for view in range(views)]
+        window = run_jobs(lambda view: _snapped(corners[view], width, height), [(view,) for view in range(views)])
         peeled = (nearest, ids) if layer is None else (layer[0].numpy(), layer[1].numpy())
 
         def job(view: int, first: int, last: int) -> None:
@@ -142,9 +142,7 @@ class _Rasterize(torch.autograd.Function):
         return torch.from_numpy(gradient), None, None, None, None, None
 
 
-def _snapped(corners: np.ndarray, width: int, height: int) -> tuple[np.ndarray, ...]:
-    count = len(corners)
-    x, y = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    z, is_plain = np.zeros(count, np.float32), np.zeros(count, np.uint8)
-    coverage.snap_vertices(corners, width, height, x, y, z, is_plain)
-    return x, y, z, is_plain
+def _snapped(corners: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    window, depth = np.zeros((len(corners), 2), np.int32), np.zeros(len(corners), np.float32)
+    coverage.snap_vertices(corners, width, height, window, depth)
+    return window, depth

@@ -77,17 +77,24 @@ def run_jobs(job: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> l
     calls = list(arguments)
     if len(calls) <= 1 or _WORKERS.count == 1 or _WORKERS.inside():
         return [job(*call) for call in calls]
+    results: list[Any] = [None] * len(calls)
+    todo = iter(range(len(calls)))  # shared: `next` is atomic, so each call is taken once
+
+    def work() -> None:
+        for index in todo:
+            results[index] = job(*calls[index])
+
     pool = _WORKERS.started()
-    futures = [pool.submit(job, *call) for call in calls[1:]]
+    futures = [pool.submit(work) for _ in range(min(_WORKERS.count, len(calls)) - 1)]
     try:
-        first = job(*calls[0])
+        work()
     finally:
         # Jobs write into the caller's arrays: none may still run when the caller goes on.
-        done = [future.exception() for future in futures]
-    for error in done:
+        errors = [future.exception() for future in futures]
+    for error in errors:
         if error is not None:
             raise error
-    return [first, *(future.result() for future in futures)]
+    return results
 
 
 def split_range(count: int) -> list[tuple[int, int]]:

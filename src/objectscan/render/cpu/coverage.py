@@ -11,20 +11,23 @@ _GUARD = 1 << 28
 """Largest snapped coordinate, 2^20 pixels: products of two differences stay within int64."""
 
 
+_NOT_SNAPPED = -(1 << 30)
+"""Column of a vertex that needs the slow, clipping path."""
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def snap_vertices(clip, width, height, window_x, window_y, depth, is_plain):
-    """Window coordinates in 1/256 pixel; is_plain = 0 marks vertices that need the slow, clipping path."""
+def snap_vertices(clip, width, height, window, depth):
+    """Window coordinates [V, 2] in 1/256 pixel and z / w [V] of one view's vertices."""
     for i in range(clip.shape[0]):
         x, y, z, w = clip[i, 0], clip[i, 1], clip[i, 2], clip[i, 3]
-        is_plain[i] = 0
+        window[i, 0] = _NOT_SNAPPED
         if 0 < w < np.inf and z >= -w:
             fx = (x / w * 0.5 + 0.5) * (width * SUBPIXELS)
             fy = (y / w * 0.5 + 0.5) * (height * SUBPIXELS)
             if abs(fx) < _GUARD and abs(fy) < _GUARD:
-                window_x[i] = np.int64(np.floor(fx + 0.5))
-                window_y[i] = np.int64(np.floor(fy + 0.5))
+                window[i, 0] = np.int32(np.floor(fx + 0.5))
+                window[i, 1] = np.int32(np.floor(fy + 0.5))
                 depth[i] = z / w
-                is_plain[i] = 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -49,7 +52,13 @@ def _bias(dx, dy):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids, behind, behind_ids, peel):
     """Scan-convert one snapped triangle into rows[0] <= y < rows[1]."""
-    height, width = ids.shape
+    # Most triangles of a fine mesh hold no pixel centre: find out before anything else.
+    x_min = max((min(ax, min(bx, cx)) + (_HALF - 1)) >> 8, np.int64(0))
+    x_max = min((max(ax, max(bx, cx)) - _HALF) >> 8, np.int64(ids.shape[1] - 1))
+    y_min = max((min(ay, min(by, cy)) + (_HALF - 1)) >> 8, np.int64(rows[0]))
+    y_max = min((max(ay, max(by, cy)) - _HALF) >> 8, np.int64(rows[1] - 1))
+    if x_min > x_max or y_min > y_max:
+        return
     area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
     # y points down: a triangle counter-clockwise seen from outside has a negative area when it faces the camera.
     if area == 0 or (cull and area > 0):
@@ -59,36 +68,39 @@ def _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids
         by, cy = cy, by
         bz, cz = cz, bz
         area = -area
-    x_min = max((min(ax, min(bx, cx)) + (_HALF - 1)) >> 8, np.int64(0))
-    x_max = min((max(ax, max(bx, cx)) - _HALF) >> 8, np.int64(width - 1))
-    y_min = max((min(ay, min(by, cy)) + (_HALF - 1)) >> 8, np.int64(rows[0]))
-    y_max = min((max(ay, max(by, cy)) - _HALF) >> 8, np.int64(rows[1] - 1))
-    if x_min > x_max or y_min > y_max:
-        return
     dx0, dy0, dx1, dy1, dx2, dy2 = bx - ax, by - ay, cx - bx, cy - by, ax - cx, ay - cy
     py = y_min * SUBPIXELS + _HALF
     e0 = dx0 * (py - ay) - dy0 * (_HALF - ax) - _bias(dx0, dy0)
     e1 = dx1 * (py - by) - dy1 * (_HALF - bx) - _bias(dx1, dy1)
     e2 = dx2 * (py - cy) - dy2 * (_HALF - cx) - _bias(dx2, dy2)
     s0, s1, s2 = -dy0 * SUBPIXELS, -dy1 * SUBPIXELS, -dy2 * SUBPIXELS
-    zx = ((bz - az) * float(cy - ay) - (cz - az) * float(by - ay)) / float(area)
-    zy = ((cz - az) * float(bx - ax) - (bz - az) * float(cx - ax)) / float(area)
+    inverse = 1.0 / float(area)
+    zx = ((bz - az) * float(cy - ay) - (cz - az) * float(by - ay)) * inverse
+    zy = ((cz - az) * float(bx - ax) - (bz - az) * float(cx - ax)) * inverse
     z_row = az + zx * float(_HALF - ax) + zy * float(py - ay)
     zx *= SUBPIXELS
     zy *= SUBPIXELS
     # Depth of a sliver's plane runs away outside it: keep it between the corners' depths.
     z_low, z_high = min(az, min(bz, cz)), max(az, max(bz, cz))
+    wide = x_max - x_min >= 6  # below that, testing each centre is faster than the divisions of three spans
     for y in range(y_min, y_max + 1):
-        first, last = _span(e0, s0, x_min, x_max)
-        first, last = _span(e1, s1, first, last)
-        first, last = _span(e2, s2, first, last)
+        first, last = x_min, x_max
+        if wide:
+            first, last = _span(e0, s0, first, last)
+            first, last = _span(e1, s1, first, last)
+            first, last = _span(e2, s2, first, last)
+        f0, f1, f2 = e0 + s0 * first, e1 + s1 * first, e2 + s2 * first
         for x in range(first, last + 1):
-            z = np.float32(min(max(z_row + zx * x, z_low), z_high))
-            if z < nearest[y, x]:
-                if peel and (z < behind[y, x] or (z == behind[y, x] and triangle <= behind_ids[y, x])):
-                    continue
-                nearest[y, x] = z
-                ids[y, x] = triangle
+            if wide or (f0 | f1 | f2) >= 0:
+                z = np.float32(min(max(z_row + zx * x, z_low), z_high))
+                if z < nearest[y, x] and not (
+                    peel and (z < behind[y, x] or (z == behind[y, x] and triangle <= behind_ids[y, x]))
+                ):
+                    nearest[y, x] = z
+                    ids[y, x] = triangle
+            f0 += s0
+            f1 += s1
+            f2 += s2
         e0 += dx0 * SUBPIXELS
         e1 += dx1 * SUBPIXELS
         e2 += dx2 * SUBPIXELS
@@ -139,9 +151,7 @@ def _fill_clipped(clip, face, triangle, cull, rows, nearest, ids, behind, behind
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def visibility(
-    clip, faces, window_x, window_y, depth, is_plain, cull, rows, nearest, ids, behind, behind_ids, peel
-):
+def visibility(clip, faces, window, depth, cull, rows, nearest, ids, behind, behind_ids, peel):
     """Nearest triangle of every pixel centre in rows[0] <= y < rows[1] of one view; -1 where there is none.
 
     With `peel`, only fragments behind (behind, behind_ids) count: the layer that an earlier call saw.
@@ -152,10 +162,12 @@ def visibility(
             ids[y, x] = -1
     for t in range(faces.shape[0]):
         a, b, c = faces[t, 0], faces[t, 1], faces[t, 2]
-        if is_plain[a] & is_plain[b] & is_plain[c]:
-            _fill(
-                window_x[a], window_y[a], depth[a], window_x[b], window_y[b], depth[b],
-                window_x[c], window_y[c], depth[c], t, cull, rows, nearest, ids, behind, behind_ids, peel,
-            )  # fmt: skip
-        else:
+        ax, bx, cx = np.int64(window[a, 0]), np.int64(window[b, 0]), np.int64(window[c, 0])
+        if min(ax, min(bx, cx)) == _NOT_SNAPPED:
             _fill_clipped(clip, faces[t], t, cull, rows, nearest, ids, behind, behind_ids, peel)
+            continue
+        ay, by, cy = np.int64(window[a, 1]), np.int64(window[b, 1]), np.int64(window[c, 1])
+        az, bz, cz = np.float64(depth[a]), np.float64(depth[b]), np.float64(depth[c])
+        _fill(
+            ax, ay, az, bx, by, bz, cx, cy, cz, t, cull, rows, nearest, ids, behind, behind_ids, peel
+        )  # fmt: skip

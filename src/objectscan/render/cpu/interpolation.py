@@ -11,16 +11,21 @@ from numba import njit
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def interpolate(attributes, stride, faces, triangle, barycentrics, pixels, first, last, values):
-    """values[p] = attributes at the flat pixel pixels[p], for first <= p < last."""
+    """values[p] = attributes at the flat pixel pixels[p], for first <= p < last.
+
+    With as many values as pixels in the picture, they go to values[pixels[p]] instead.
+    """
+    is_picture = len(values) == len(triangle)
     for p in range(first, last):
         pixel = pixels[p]
         t = triangle[pixel]
         u, v = barycentrics[pixel, 0], barycentrics[pixel, 1]
         w = 1 - u - v
-        row = pixel // stride[0] * stride[1]
+        row = pixel // stride[0] * stride[1] if stride[1] else 0
         i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
+        place = pixel if is_picture else p
         for c in range(attributes.shape[1]):
-            values[p, c] = u * attributes[i0, c] + v * attributes[i1, c] + w * attributes[i2, c]
+            values[place, c] = u * attributes[i0, c] + v * attributes[i1, c] + w * attributes[i2, c]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -28,17 +33,19 @@ def interpolate_backward(
     attributes, stride, faces, triangle, barycentrics, pixels, first, last, upstream, need_attributes, attributes_grad,
     barycentrics_grad,
 ):  # fmt: skip
-    """Adds to attributes_grad [V, C] and to barycentrics_grad [pixels of all views, 2]."""
+    """Adds to attributes_grad [V, C] and writes the pixels' rows of barycentrics_grad [pixels of all views, 2]."""
+    is_picture = len(upstream) == len(triangle)
     for p in range(first, last):
         pixel = pixels[p]
         t = triangle[pixel]
         u, v = barycentrics[pixel, 0], barycentrics[pixel, 1]
         w = 1 - u - v
-        row = pixel // stride[0] * stride[1]
+        row = pixel // stride[0] * stride[1] if stride[1] else 0
         i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
         gu, gv = 0.0, 0.0
+        place = pixel if is_picture else p
         for c in range(attributes.shape[1]):
-            g = upstream[p, c]
+            g = upstream[place, c]
             third = attributes[i2, c]
             gu += g * (attributes[i0, c] - third)
             gv += g * (attributes[i1, c] - third)
@@ -46,8 +53,8 @@ def interpolate_backward(
                 attributes_grad[i0, c] += g * u
                 attributes_grad[i1, c] += g * v
                 attributes_grad[i2, c] += g * w
-        barycentrics_grad[pixel, 0] += gu
-        barycentrics_grad[pixel, 1] += gv
+        barycentrics_grad[pixel, 0] = gu
+        barycentrics_grad[pixel, 1] = gv
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -56,7 +63,7 @@ def differentiate(attributes, stride, faces, triangle, derivatives, pixels, firs
     for p in range(first, last):
         pixel = pixels[p]
         t = triangle[pixel]
-        row = pixel // stride[0] * stride[1]
+        row = pixel // stride[0] * stride[1] if stride[1] else 0
         i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
         for c in range(attributes.shape[1]):
             a = attributes[i0, c] - attributes[i2, c]
@@ -83,7 +90,7 @@ def differentiate_backward(
     for p in range(first, last):
         pixel = pixels[p]
         t = triangle[pixel]
-        row = pixel // stride[0] * stride[1]
+        row = pixel // stride[0] * stride[1] if stride[1] else 0
         i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
         for c in range(attributes.shape[1]):
             gx, gy = upstream[p, 2 * c], upstream[p, 2 * c + 1]
@@ -98,3 +105,19 @@ def differentiate_backward(
             attributes_grad[i0, c] += ga
             attributes_grad[i1, c] += gb
             attributes_grad[i2, c] -= ga + gb
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def scatter(values, pixels, first, last, picture):
+    """picture[pixels[p]] = values[p]."""
+    for p in range(first, last):
+        for c in range(values.shape[1]):
+            picture[pixels[p], c] = values[p, c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def gather(picture, pixels, first, last, values):
+    """values[p] = picture[pixels[p]], the adjoint of `scatter`."""
+    for p in range(first, last):
+        for c in range(values.shape[1]):
+            values[p, c] = picture[pixels[p], c]

@@ -44,60 +44,98 @@ def build_adjacency(faces, vertex_count):
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _side(clip, a, b, fx, fy):
     """q_a x q_b at the NDC point: the side of edge ab on which it lies (times the w's)."""
-    return (clip[a, 0] - fx * clip[a, 3]) * (clip[b, 1] - fy * clip[b, 3]) - (
-        clip[a, 1] - fy * clip[a, 3]
-    ) * (clip[b, 0] - fx * clip[b, 3])
+    ax, ay = clip[a, 0] - fx * clip[a, 3], clip[a, 1] - fy * clip[a, 3]
+    bx, by = clip[b, 0] - fx * clip[b, 3], clip[b, 1] - fy * clip[b, 3]
+    return ax * by - ay * bx
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _turn(clip, a, b, c):
-    """Side of corner c relative to edge ab, on screen; sign corrected for a corner behind the camera."""
-    determinant = (
-        clip[c, 0] * (clip[a, 1] * clip[b, 3] - clip[a, 3] * clip[b, 1])
-        + clip[c, 1] * (clip[a, 3] * clip[b, 0] - clip[a, 0] * clip[b, 3])
-        + clip[c, 3] * (clip[a, 0] * clip[b, 1] - clip[a, 1] * clip[b, 0])
-    )
-    return -determinant if clip[c, 3] < 0 else determinant
+    """Side of corner c of the plane through the eye and edge ab: the determinant of the rows (x, y, w)."""
+    ax, ay, aw = np.float64(clip[a, 0]), np.float64(clip[a, 1]), np.float64(clip[a, 3])
+    bx, by, bw = clip[b, 0], clip[b, 1], clip[b, 3]
+    return clip[c, 0] * (ay * bw - aw * by) + clip[c, 1] * (aw * bx - ax * bw) + clip[c, 3] * (ax * by - ay * bx)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _place(clip, vertex, axis, across, along):
+    """A vertex relative to the line of a pixel pair: (distance from the line, position on it, w), times w.
+
+    The line runs along `axis` (0 or 1) at the NDC coordinate `across`; positions count from `along`.
+    """
+    w = np.float64(clip[vertex, 3])
+    return clip[vertex, 1 - axis] - across * w, clip[vertex, axis] - along * w, w
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _crossing(a, b, step):
+    """Where the edge between two placed vertices crosses the line, in units of `step`; inf if it doesn't."""
+    begin = a[1] * b[0] - b[1] * a[0]
+    change = step * (a[2] * b[0] - b[2] * a[0])
+    return begin / change if change != 0.0 else np.inf
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _slot(faces, triangle, vertex):
+    """Which corner of a triangle a vertex is."""
+    if faces[triangle, 0] == vertex:
+        return 0
+    return 1 if faces[triangle, 1] == vertex else 2
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _walk(clip, faces, adjacency, start, stop, x0, y0, x1, y1, max_steps):
-    """Follow the segment from point 0 (in triangle `start`) to point 1 across neighbours, to a silhouette edge.
+def _walk(clip, faces, adjacency, start, stop, axis, across, along, step, max_steps):
+    """Follow a pixel pair's line from the near centre (in triangle `start`) towards the far centre, to a silhouette.
 
-    Returns (a, b, s): the edge and where the segment crosses it, or a = -1 if there is none before `stop`.
+    The line is cut by the plane through the eye and both centres: the walk follows that cut of the surface from
+    triangle to triangle, leaving each by its edge whose ends lie on different sides of the plane. One new vertex a
+    step, so a step costs one distance, one crossing and one determinant.
+
+    Returns (a, b, s): the silhouette edge, and where between the centres it crosses; a = -1 if there is none before
+    the far centre or before triangle `stop` is reached.
     """
-    current, previous = start, -1
+    i, j, k = faces[start, 0], faces[start, 1], faces[start, 2]
+    pi = _place(clip, i, axis, across, along)
+    pj = _place(clip, j, axis, across, along)
+    pk = _place(clip, k, axis, across, along)
+    # The corner that is alone on its side touches both edges that the line crosses: leave by the later crossing.
+    if (pi[0] >= 0) == (pj[0] >= 0):
+        if (pk[0] >= 0) == (pi[0] >= 0):
+            return -1, -1, 0.0
+        lone, first, second, p_lone, p_first, p_second = k, i, j, pk, pi, pj
+    elif (pi[0] >= 0) == (pk[0] >= 0):
+        lone, first, second, p_lone, p_first, p_second = j, k, i, pj, pk, pi
+    else:
+        lone, first, second, p_lone, p_first, p_second = i, j, k, pi, pj, pk
+    s_first, s_second = _crossing(p_lone, p_first, step), _crossing(p_lone, p_second, step)
+    # (a, b): the edge to leave by; c: the third corner.
+    if s_first > s_second:
+        a, b, c, pa, pb, s = lone, first, second, p_lone, p_first, s_first
+    else:
+        a, b, c, pa, pb, s = lone, second, first, p_lone, p_second, s_second
+    turn = _turn(clip, a, b, c)
+    current = start
     for _ in range(max_steps):
-        sign = _turn(clip, faces[current, 0], faces[current, 1], faces[current, 2])
-        if sign == 0.0:
+        if turn == 0.0 or not s <= 1.0:
             return -1, -1, 0.0
-        nearest, corner = 2.0, -1
-        for k in range(3):
-            if adjacency[current, k] >= 0 and adjacency[current, k] == previous:
-                continue
-            a, b = faces[current, (k + 1) % 3], faces[current, (k + 2) % 3]
-            end = _side(clip, a, b, x1, y1)
-            if (end < 0) == (sign < 0):
-                continue
-            begin = _side(clip, a, b, x0, y0)
-            if begin == end:
-                continue
-            crossing = begin / (begin - end)
-            if crossing < nearest:
-                nearest, corner = crossing, k
-        if corner < 0:
-            return -1, -1, 0.0
-        a, b, c = faces[current, (corner + 1) % 3], faces[current, (corner + 2) % 3], faces[current, corner]
-        beyond = adjacency[current, corner]
-        where = min(max(nearest, 0.0), 1.0)
+        beyond = adjacency[current, _slot(faces, current, c)]
         if beyond < 0:
-            return a, b, where
+            return a, b, max(s, 0.0)
         opposite = faces[beyond, 0] + faces[beyond, 1] + faces[beyond, 2] - a - b
-        if (_turn(clip, a, b, c) > 0) == (_turn(clip, a, b, opposite) > 0):
-            return a, b, where
+        turn_beyond = _turn(clip, a, b, opposite)
+        if (turn > 0) == (turn_beyond > 0):
+            return a, b, max(s, 0.0)  # both triangles on one side: the surface folds back
         if beyond == stop:
             return -1, -1, 0.0
-        previous, current = current, beyond
+        p_opposite = _place(clip, opposite, axis, across, along)
+        # det(a, opposite, b) = -det(a, b, opposite), and so is det(opposite, b, a).
+        turn = -turn_beyond
+        if (p_opposite[0] >= 0) == (pa[0] >= 0):
+            a, c, pa = opposite, a, p_opposite
+        else:
+            b, c, pb = opposite, b, p_opposite
+        s = _crossing(pa, pb, step)
+        current = beyond
     return -1, -1, 0.0
 
 
@@ -132,14 +170,18 @@ def find_pairs(clip, faces, adjacency, ids, depth, rows, max_steps):
                 x2, y2 = x + 1 - direction, y + direction
                 if x2 >= width or y2 >= height or ids[y, x] == ids[y2, x2]:
                     continue
-                near_x, near_y, far_x, far_y = x, y, x2, y2
+                near_x, near_y, far_x, far_y, forward = x, y, x2, y2, 1.0
                 if ids[y, x] < 0 or (ids[y2, x2] >= 0 and depth[y2, x2] < depth[y, x]):
-                    near_x, near_y, far_x, far_y = x2, y2, x, y
+                    near_x, near_y, far_x, far_y, forward = x2, y2, x, y, -1.0
+                centre_x, centre_y = (2.0 * near_x + 1.0) / width - 1.0, (2.0 * near_y + 1.0) / height - 1.0
+                near_id, far_id = ids[near_y, near_x], ids[far_y, far_x]
+                if direction == 0:
+                    line = (0, centre_y, centre_x, forward * 2.0 / width)
+                else:
+                    line = (1, centre_x, centre_y, forward * 2.0 / height)
                 a, b, s = _walk(
-                    clip, faces, adjacency, ids[near_y, near_x], ids[far_y, far_x],
-                    (2.0 * near_x + 1.0) / width - 1.0, (2.0 * near_y + 1.0) / height - 1.0,
-                    (2.0 * far_x + 1.0) / width - 1.0, (2.0 * far_y + 1.0) / height - 1.0, max_steps,
-                )  # fmt: skip
+                    clip, faces, adjacency, near_id, far_id, line[0], line[1], line[2], line[3], max_steps
+                )
                 if a < 0 or _is_steep(clip, a, b, width, height) != (direction == 0):
                     continue
                 near, far = near_y * width + near_x, far_y * width + far_x
