@@ -44,7 +44,7 @@ def test_topology_caps_at_medium_and_never_lower() -> None:
 def test_the_minimum_decides_and_names_all_its_rows_worst_first() -> None:
     verdict = judge(BEST | {"psnr_db": 26.0, "ssim": 0.5, "gmsd": 0.12})
     assert verdict.grade == "low" and verdict.deciding == ("ssim", "gmsd")
-    assert verdict.reason.startswith("low: local structure (SSIM) 0.5 (below 0.75); edge deviation")
+    assert verdict.reason.startswith("local structure (SSIM) 0.5 (below 0.75); edge deviation")
 
 
 def test_training_views_cap_at_medium_and_say_so() -> None:

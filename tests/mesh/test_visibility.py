@@ -30,7 +30,7 @@ def looking_from(position: tuple[float, float, float], edge_px: int = 160) -> Ca
 
 
 def seen_by_rays(mesh: Mesh, camera: Camera, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Twin: a segment from the camera to each point crosses no triangle (Moller and Trumbore 1997), all pairs."""
+    """Twin: the segment from the camera to a point crosses no triangle (Moller, Trumbore 1997), all pairs."""
     origin = camera.world_from_camera[:3, 3]
     a, b, c = (mesh.vertices[mesh.faces[:, k]].astype(float) for k in range(3))
     seen = np.zeros(len(points), bool)
@@ -78,7 +78,7 @@ def test_agrees_with_rays_on_a_shape_that_hides_itself() -> None:
 def test_one_camera_sees_less_than_half_of_a_ball_and_a_ring_of_cameras_most_of_it() -> None:
     ball = as_mesh(trimesh.creation.icosphere(3))
     one = visibility(ball, [looking_from((0, 0, 3))])
-    # The cap that faces a camera at distance d by cosine 0.1 or more: a little less than (1 - 1/d) / 2 of the ball.
+    # The cap that faces a camera at distance d: (1 - 1/d) / 2 of the ball, less its grazing rim.
     assert 0.25 < one.seen_once < 1 / 3 and one.seen_twice == 0.0
     ring = [looking_from((3 * np.sin(angle), 0.0, 3 * np.cos(angle))) for angle in np.arange(8) * np.pi / 4]
     around = visibility(ball, ring)

@@ -17,8 +17,7 @@ EXTRA_SRGB = (245, 158, 11)
 """Amber: the render shows something where the photo has background."""
 _PAPER_SRGB = (244, 245, 246)
 _INK_SRGB = (31, 41, 55)
-# White through red to near black. A difference of 2 % of the range, what 8-bit photos of a good model show, stays
-# white.
+# White through red to near black. A difference of 2 % of the range, as with a good model, stays white.
 _DIFFERENCE_SHARES = (0.02, 0.08, 0.20, 0.35)
 _DIFFERENCE_SRGB = ((255, 255, 255), (252, 190, 165), (220, 50, 47), (70, 0, 20))
 _GAP_PX = 8

@@ -25,11 +25,16 @@ _SKY, _HORIZON, _FLOOR = 0.75, 0.55, 0.30
 
 
 def studio_environment(
-    delivered_from_world: Float[np.ndarray, "4 4"], *, azimuth_rad: float = 0.0, edge: int = 32
+    delivered_from_world: Float[np.ndarray, "4 4"],
+    *,
+    azimuth_rad: float = 0.0,
+    exposure: float = 1.0,
+    edge: int = 32,
 ) -> Environment:
     """Three soft lamps in a grey room, upright in the delivered frame, given in the world frame.
 
     `azimuth_rad` turns the room with a camera of `orbit_cameras`: the object turns, the lamps stay.
+    `exposure` multiplies all light.
     """
     cosine, sine = np.cos(azimuth_rad), np.sin(azimuth_rad)
     room_from_delivered = np.array([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
@@ -41,7 +46,7 @@ def studio_environment(
     for towards, radiance, sharpness in _LAMPS:
         lamp = np.asarray(towards) / np.linalg.norm(towards)
         room = room + radiance * np.exp(sharpness * (directions @ lamp - 1.0))
-    return Environment(np.repeat(room[..., None], 3, axis=-1).astype(np.float32))
+    return Environment(np.repeat(exposure * room[..., None], 3, axis=-1).astype(np.float32))
 
 
 def orbit_cameras(

@@ -1,7 +1,7 @@
 """The verdict on a result: one versioned table of thresholds, and the minimum over its rows.
 
-docs/verdict.md holds the measurements behind the thresholds. A threshold is never edited in place: a re-fit gets a
-new profile name, so that old reports keep their meaning.
+docs/verdict.md holds the measurements behind the thresholds. A threshold is never edited in place: a re-fit
+gets a new profile name, so that old reports keep their meaning.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Rule:
     worst: float
     """Worth 0 points."""
     floor: Grade = "low"
-    """The lowest grade this row gives. Topology caps at medium: it says what pixels can't, not that all is lost."""
+    """The lowest grade this row gives. Topology caps at medium: holes don't make a good surface bad."""
     percent: bool = False
     """Shown as a percentage."""
 
@@ -63,8 +63,8 @@ PROFILE = Profile(
         Rule("sharpness", "fine detail relative to the photos", 1.0, 0.60, 0.35, 0.0),
         Rule("views_registered", "photos with a camera", 1.0, 0.90, 0.60, 0.0, percent=True),
         Rule("seen_twice", "surface in two or more photos", 1.0, 0.90, 0.70, 0.0, percent=True),
-        # Calibration (docs/verdict.md): 20 floaters of 0.03 % each leave every pixel row high, and so do 5 % of
-        # missing faces where no held-out view looks.
+        # Calibration (docs/verdict.md): 20 floaters of 0.03 % each leave every pixel row high, and so do
+        # 5 % of missing faces where no held-out view looks.
         Rule("loose_pieces", "loose pieces", 0.0, 3.0, 20.0, 100.0, floor="medium"),
         Rule("loose_area", "area of loose pieces", 0.0, 0.005, 0.05, 0.5, floor="medium", percent=True),
         Rule("open_area", "area of open holes", 0.0, 0.01, 0.10, 0.5, floor="medium", percent=True),
@@ -85,6 +85,8 @@ class VerdictRow:
     grade: Grade
     score: float
     """0 to 100."""
+    percent: bool
+    """Whether value and thresholds are shares to be shown as percentages."""
     words: str
     """The value against the threshold it missed, or that it passed."""
 
@@ -111,7 +113,8 @@ def judge(
 
     Args:
         values: One finite number for each rule of the profile, by rule name.
-        evidence_source: Whether the photos were kept from the optimiser. Training views cap the verdict at medium.
+        evidence_source: Whether the photos were kept from the optimiser. Training views cap the verdict at
+            medium.
         profile: The thresholds.
 
     Raises:
@@ -129,8 +132,9 @@ def judge(
         reason = "no photo was kept from the optimiser, so the numbers can't show how it does on new views"
     if values["iou_worst"] < FAILED_BELOW_IOU:
         grade, deciding = "failed", ("iou_worst",)
-        reason = f"in one photo the outlines overlap by only {values['iou_worst']:.2f} (below {FAILED_BELOW_IOU:g})"
-    return Verdict(profile.name, grade, _harmonic_mean(rows), deciding, f"{grade}: {reason}", rows)
+        overlap = f"{values['iou_worst']:.2f} (below {FAILED_BELOW_IOU:g})"
+        reason = f"in one photo the outlines overlap by only {overlap}"
+    return Verdict(profile.name, grade, _harmonic_mean(rows), deciding, reason, rows)
 
 
 def row_score(rule: Rule, value: float) -> float:
@@ -156,14 +160,15 @@ def _applied(rule: Rule, value: float) -> VerdictRow:
     if sign * value >= sign * rule.high:
         grade = "high"
     return VerdictRow(
-        rule.name,
-        rule.label,
-        value,
-        rule.high,
-        rule.medium,
-        grade,
-        row_score(rule, value),
-        _words(rule, value, grade),
+        name=rule.name,
+        label=rule.label,
+        value=value,
+        high=rule.high,
+        medium=rule.medium,
+        grade=grade,
+        score=row_score(rule, value),
+        percent=rule.percent,
+        words=_words(rule, value, grade),
     )
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int32
-from objectscan.render.camera import clip_from_world
 
 from objectscan.errors import BadMesh
 from objectscan.render import rasterize
+from objectscan.render.camera import clip_from_world
 from objectscan.types import Camera, Mesh
 
 _GRAZING_COSINE = 0.1  # below about 6 degrees over the surface a texel is a tenth of its width in the photo
