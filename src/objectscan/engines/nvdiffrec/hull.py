@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32
 from numba import njit
-from scipy.ndimage import distance_transform_edt
 
-from objectscan.errors import BadMasks, EmptyForeground
+from objectscan.engines.nvdiffrec.silhouettes import Silhouettes, silhouettes
+from objectscan.errors import EmptyForeground
 from objectscan.render.threads import run_jobs, split_range
-from objectscan.types import View
+
+__all__ = ["HullField", "Silhouettes", "carve", "object_bounds", "silhouettes"]
 
 _COARSE_POINTS = 48
 _BORDER_CELLS = 3
+_OUTSIDE_CELLS = 4.0
+"""Outside distances are cut off here: they decide nothing, and such points need no further look."""
 _UNSEEN = np.float32(-1e30)
 
 
@@ -24,68 +26,44 @@ class HullField:
     """A field on the points `origin + spacing * (i, j, k)`, world units, negative inside."""
 
     values: Float32[np.ndarray, "X Y Z"]
-    origin: Float[np.ndarray, "3"]
+    origin: Float[np.ndarray, " 3"]
     spacing: float
 
 
-@dataclass(frozen=True, slots=True)
-class Silhouettes:
-    """What carving needs of the photos; made once, used at every resolution."""
-
-    distance_px: tuple[Float32[np.ndarray, "H W"], ...]
-    """Signed distance to each mask's outline, positive outside."""
-    projection: Float[np.ndarray, "N 3 4"]
-    focal_px: Float[np.ndarray, "N"]
-    names: tuple[str, ...]
-
-
-def silhouettes(views: Sequence[View]) -> Silhouettes:
-    """Measure the masks of all views.
-
-    Raises:
-        BadMasks: A view has no mask, or an empty one; names the photos.
-    """
-    lacking = [view.name for view in views if view.mask is None or view.mask.max() < 128]
-    if lacking:
-        raise BadMasks(
-            f"{len(lacking)} photos have no foreground mask: {', '.join(lacking[:5])}.",
-            hint="Add an alpha channel or a `masks` folder with one mask a photo.",
-        )
-    projection = np.stack(
-        [view.camera.intrinsics @ np.linalg.inv(view.camera.world_from_camera)[:3] for view in views]
-    )
-    distances = run_jobs(lambda view: _outline_distance(view.mask), [(view,) for view in views])
-    focal = np.array([view.camera.intrinsics[0, 0] for view in views])
-    return Silhouettes(tuple(distances), projection, focal, tuple(view.name for view in views))
-
-
 def object_bounds(
-    outlines: Silhouettes, cameras: Float[np.ndarray, "N 3"], stated: Float[np.ndarray, "2 3"] | None
+    outlines: Silhouettes,
+    cameras: Float[np.ndarray, "N 3"],
+    stated: Float[np.ndarray, "2 3"] | None,
+    *,
+    outvoted_views: int = 0,
 ) -> Float[np.ndarray, "2 3"]:
-    """A tight box around the hull: from the stated box or the space between the cameras, shrunk twice.
+    """A tight box around the hull: from the stated box or the space between the cameras, shrunk three times.
 
     Raises:
-        EmptyForeground: No point is inside all masks.
+        EmptyForeground: No point is inside all masks; names the photos that contradict the others.
     """
     box = _initial_box(outlines, cameras) if stated is None else np.asarray(stated, float)
     for _ in range(3):
         spacing = float((box[1] - box[0]).max()) / (_COARSE_POINTS - 1)
-        field = carve(outlines, box, spacing)
+        field = carve(outlines, box, spacing, outvoted_views=outvoted_views)
         # A part thinner than the grid has no point inside: keep every point within a cell of the hull.
         near = np.argwhere(field.values < 0.9 * spacing)
         if not len(near):
-            raise _nothing_inside(outlines, field)
+            raise _nothing_inside(outlines, box, spacing)
         box = np.stack([near.min(axis=0) - 1, near.max(axis=0) + 1]) * spacing + field.origin
+        if stated is not None:
+            box = np.clip(box, stated[0], stated[1])
     return box
 
 
 def carve(
     outlines: Silhouettes, box: Float[np.ndarray, "2 3"], spacing: float, *, outvoted_views: int = 0
 ) -> HullField:
-    """The largest signed distance over the views to their mask's outline, in world units at the point's depth.
+    """The largest signed distance over the views to their outline, in world units at the point's depth.
 
-    A point outside a photo says nothing for that view; one that no photo shows counts as outside. The border of the
-    grid is outside. Cost: 30 ns a point and view.
+    A point that a photo does not show is outside, unless that photo cuts the object off: then it says
+    nothing. One that fewer than two photos speak of is outside; so is the border of the grid.
+    Cost: 40 views on 96^3 points in 0.8 s.
 
     Args:
         outlines: From `silhouettes`.
@@ -95,33 +73,32 @@ def carve(
     """
     origin = box[0] - _BORDER_CELLS * spacing
     shape = tuple(int(n) for n in np.ceil((box[1] - box[0]) / spacing) + 1 + 2 * _BORDER_CELLS)
-    votes = outvoted_views + 1
-    worst = np.full((int(np.prod(shape)), votes), _UNSEEN, np.float32)
-    for distance, projection, focal in zip(outlines.distance_px, outlines.projection, outlines.focal_px, strict=True):
-        run_jobs(
-            lambda a, b, d=distance, p=projection, f=focal: _carve_view(shape, origin, spacing, d, p, f, a, b, worst),
-            split_range(len(worst)),
+    # The largest values so far, in falling order: the last one counts.
+    largest = np.full((*shape, outvoted_views + 1), _UNSEEN, np.float32)
+    spoken = np.zeros(shape, np.int16)
+    limit = np.float32(_OUTSIDE_CELLS * spacing)
+    rows = split_range(shape[0] * shape[1])
+    for distance, projection, focal, is_cut_off in _photos(outlines):
+        pixels_from_index = np.column_stack(
+            [projection[:, :3] * spacing, projection[:, :3] @ origin + projection[:, 3]]
         )
-    values = worst[:, -1].reshape(shape)
-    values = np.where(values == _UNSEEN, spacing, values)
+        photo = distance, pixels_from_index, focal, is_cut_off, limit, largest, spoken
+        run_jobs(_carve_view, [(*photo, first, last) for first, last in rows])
+    values = np.minimum(largest[..., -1], limit)
+    values[spoken < min(2 + outvoted_views, len(outlines.names))] = limit
     for axis in range(3):
         for end in (0, -1):
             edge = np.moveaxis(values, axis, 0)[end]
             np.maximum(edge, 0.5 * spacing, out=edge)
-    return HullField(values.astype(np.float32), origin, float(spacing))
+    return HullField(values, origin, float(spacing))
 
 
-def _outline_distance(mask: np.ndarray) -> Float32[np.ndarray, "H W"]:
-    """Pixels to the outline, positive outside: a distance transform, and next to the outline the mask's own share."""
-    inside = mask >= 128
-    outward, inward = distance_transform_edt(~inside), distance_transform_edt(inside)
-    distance = np.where(inside, 0.5 - inward, outward - 0.5)
-    share = 0.5 - mask / 255.0
-    return np.where(np.abs(distance) < 1.0, share, distance).astype(np.float32)
+def _photos(outlines: Silhouettes) -> zip[tuple[np.ndarray, np.ndarray, float, bool]]:
+    return zip(outlines.distance_px, outlines.projection, outlines.focal_px, outlines.is_cut_off, strict=True)
 
 
 def _initial_box(outlines: Silhouettes, cameras: np.ndarray) -> np.ndarray:
-    """A cube around the point nearest to all mask centres' rays, as large as the farthest camera is from it."""
+    """A cube around the point nearest to all mask centres' rays, as large as the camera distance."""
     normal, target = np.zeros((3, 3)), np.zeros(3)
     for distance, projection, camera in zip(outlines.distance_px, outlines.projection, cameras, strict=True):
         rows, columns = np.nonzero(distance < 0)
@@ -136,47 +113,60 @@ def _initial_box(outlines: Silhouettes, cameras: np.ndarray) -> np.ndarray:
     return np.stack([meeting - reach, meeting + reach])
 
 
-def _nothing_inside(outlines: Silhouettes, field: HullField) -> EmptyForeground:
-    points = np.stack(np.meshgrid(*[np.arange(n) for n in field.values.shape], indexing="ij"), axis=-1)
-    points = points.reshape(-1, 3) * field.spacing + field.origin
-    excluded = []
-    for name, distance, projection in zip(outlines.names, outlines.distance_px, outlines.projection, strict=True):
-        image = points @ projection[:, :3].T + projection[:, 3]
-        column, row = (image[:, :2] / np.maximum(image[:, 2:], 1e-9)).T.astype(int)
-        shown = (image[:, 2] > 0) & (column >= 0) & (row >= 0)
-        shown &= (column < distance.shape[1]) & (row < distance.shape[0])
-        inside = distance[row[shown], column[shown]] < 0
-        excluded.append((float(inside.mean()) if shown.any() else 0.0, name))
-    worst = ", ".join(name for _, name in sorted(excluded)[:3])
+def _nothing_inside(outlines: Silhouettes, box: np.ndarray, spacing: float) -> EmptyForeground:
+    """The error that names the photos which exclude what most others agree on."""
+    alone = [_only(outlines, slice(k, k + 1)) for k in range(len(outlines.names))]
+    excludes = np.stack([carve(one, box, spacing).values.ravel() >= 0.9 * spacing for one in alone])
+    against = excludes.sum(axis=0)
+    share = excludes[:, against == against.min()].mean(axis=1)
+    chosen = [k for k in np.argsort(-share, kind="stable") if share[k] >= 0.5 * share.max()]
+    names = [outlines.names[k] for k in chosen]
+    listed = ", ".join(names[:5])
     return EmptyForeground(
-        "No point of space is inside all masks.",
-        hint=f"Check masks and cameras, first of {worst}: `objectscan inspect` shows them.",
+        f"No point of space is inside all {len(excludes)} masks: {listed} contradict the others.",
+        hint="Check masks and cameras of these photos, or leave them out: `objectscan inspect` shows them.",
+        details={"photos": names},
+    )
+
+
+def _only(outlines: Silhouettes, part: slice) -> Silhouettes:
+    return Silhouettes(
+        outlines.distance_px[part],
+        outlines.projection[part],
+        outlines.focal_px[part],
+        outlines.is_cut_off[part],
+        outlines.names[part],
     )
 
 
 @njit(cache=True, nogil=True)
-def _carve_view(shape, origin, spacing, distance, projection, focal_px, first, last, worst):
+def _carve_view(distance, pixels_from_index, focal_px, is_cut_off, limit, largest, spoken, first, last):
+    """Raise the votes in rows (x, y) = divmod(first to last, Y) by one photo."""
     height, width = distance.shape
-    votes = worst.shape[1]
-    for index in range(first, last):
-        k = index % shape[2]
-        j = (index // shape[2]) % shape[1]
-        i = index // (shape[2] * shape[1])
-        x, y, z = origin[0] + spacing * i, origin[1] + spacing * j, origin[2] + spacing * k
-        depth = projection[2, 0] * x + projection[2, 1] * y + projection[2, 2] * z + projection[2, 3]
-        if depth <= 1e-9:
-            continue
-        column = (projection[0, 0] * x + projection[0, 1] * y + projection[0, 2] * z + projection[0, 3]) / depth - 0.5
-        row = (projection[1, 0] * x + projection[1, 1] * y + projection[1, 2] * z + projection[1, 3]) / depth - 0.5
-        if column < -0.5 or row < -0.5 or column > width - 0.5 or row > height - 0.5:
-            continue
-        column, row = min(max(column, 0.0), width - 1.001), min(max(row, 0.0), height - 1.001)
-        c, r = int(column), int(row)
-        fc, fr = column - c, row - r
-        top = distance[r, c] * (1 - fc) + distance[r, c + 1] * fc
-        bottom = distance[r + 1, c] * (1 - fc) + distance[r + 1, c + 1] * fc
-        value = np.float32((top * (1 - fr) + bottom * fr) * depth / focal_px)
-        # The largest `votes` values so far, in falling order.
-        for slot in range(votes):
-            if value > worst[index, slot]:
-                value, worst[index, slot] = worst[index, slot], value
+    _, ny, nz, kept = largest.shape
+    m = pixels_from_index
+    for row_index in range(first, last):
+        x, y = row_index // ny, row_index % ny
+        for z in range(nz):
+            if largest[x, y, z, kept - 1] >= limit:
+                continue
+            depth = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+            beyond = 1.0
+            value = limit
+            if depth > 0:
+                # Index coordinates of the image: pixel centres are whole numbers.
+                u = (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / depth - 0.5
+                v = (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / depth - 0.5
+                near_u, near_v = min(max(u, 0.0), width - 1.0), min(max(v, 0.0), height - 1.0)
+                beyond = max(abs(u - near_u), abs(v - near_v))
+                c, r = min(int(near_u), width - 2), min(int(near_v), height - 2)
+                fc, fr = near_u - c, near_v - r
+                top = distance[r, c] * (1 - fc) + distance[r, c + 1] * fc
+                bottom = distance[r + 1, c] * (1 - fc) + distance[r + 1, c + 1] * fc
+                value = np.float32((top * (1 - fr) + bottom * fr + beyond) * depth / focal_px)
+            if is_cut_off and beyond > 0.5:
+                continue
+            spoken[x, y, z] += 1
+            for slot in range(kept):
+                if value > largest[x, y, z, slot]:
+                    value, largest[x, y, z, slot] = largest[x, y, z, slot], value

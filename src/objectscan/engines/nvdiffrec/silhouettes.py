@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32
 from numba import njit
 
+from objectscan.errors import BadMasks
+from objectscan.render.threads import run_jobs
 from objectscan.types import View
 
+_LONGEST_EDGE_PX = 1024
+"""At most so large, 7 px a cell of the finest grid: 40 photos of 24 MP would fill 4 GB."""
 _EXACT_RADIUS_PX = 8
 """Up to here distances to the outline are exact; beyond, to half a pixel and 2 %. 3 ms a 512 x 512 mask."""
 
 
 @dataclass(frozen=True, slots=True)
-class Silhouette:
-    """One view's outline as a signed distance, with the projection that reaches it."""
+class Silhouettes:
+    """What carving needs of the photos; made once, used at every resolution."""
 
-    distance_px: Float32[np.ndarray, "H W"]
-    """Negative inside; measured between pixel centres and the outline."""
-    pixels_from_world: Float[np.ndarray, "3 4"]
-    """Homogeneous projection into this distance image; the third row gives the camera depth, world units."""
-    focal_px: float
-    """Mean of both focal lengths: a length at depth z has focal / z pixels."""
-    cropped: bool
-    """The object runs out of the picture, so nothing is known of what is beyond its border."""
+    distance_px: tuple[Float32[np.ndarray, "H W"], ...]
+    """Signed distance to each mask's outline, positive outside; large photos are shrunk."""
+    projection: Float[np.ndarray, "N 3 4"]
+    """Homogeneous pixels of these distance images from world points; the third row gives the camera depth."""
+    focal_px: Float[np.ndarray, " N"]
+    """A length at depth z has focal / z pixels."""
+    is_cut_off: tuple[bool, ...]
+    """The mask touches the photo's border: the object may go on beyond it."""
+    names: tuple[str, ...]
 
 
-def silhouette_of(view: View, longest_edge_px: int) -> Silhouette:
-    """The outline of a masked view, shrunk by area averaging to at most `longest_edge_px`."""
-    assert view.mask is not None  # `hull.carve` has refused views without a mask
-    mask, (scale_x, scale_y) = _shrunk(view.mask, longest_edge_px)
-    intrinsics = np.diag([scale_x, scale_y, 1.0]) @ view.camera.intrinsics
-    camera_from_world = np.linalg.inv(view.camera.world_from_camera)
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    return Silhouette(
-        outline_distance(mask),
-        intrinsics @ camera_from_world[:3],
-        float(np.sqrt(intrinsics[0, 0] * intrinsics[1, 1])),
-        bool((border >= 127.5).any()),
+def silhouettes(views: Sequence[View]) -> Silhouettes:
+    """Measure the masks of all views.
+
+    Raises:
+        BadMasks: A view has no mask, or an empty one; names the photos.
+    """
+    lacking = [view.name for view in views if view.mask is None or view.mask.max() < 128]
+    if lacking or not views:
+        raise BadMasks(
+            f"{len(lacking)} of {len(views)} photos have no foreground mask: {', '.join(lacking[:5])}.",
+            hint="Add an alpha channel or a `masks` folder with one mask a photo.",
+            details={"photos": lacking},
+        )
+    masks = [_shrunk(view.mask) for view in views if view.mask is not None]
+    intrinsics = np.stack([_resized(view, mask) for view, mask in zip(views, masks, strict=True)])
+    camera_from_world = np.stack([np.linalg.inv(view.camera.world_from_camera)[:3] for view in views])
+    return Silhouettes(
+        distance_px=tuple(run_jobs(outline_distance, [(mask,) for mask in masks])),
+        projection=intrinsics @ camera_from_world,
+        focal_px=np.sqrt(intrinsics[:, 0, 0] * intrinsics[:, 1, 1]),
+        is_cut_off=tuple(map(_touches_border, masks)),
+        names=tuple(view.name for view in views),
     )
 
 
-def outline_distance(
-    mask: UInt8[np.ndarray, "H W"] | Float32[np.ndarray, "H W"],
-) -> Float32[np.ndarray, "H W"]:
+def outline_distance(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     """Signed distance in pixels of each pixel centre to the line where the mask is half (127.5); inside < 0.
 
     The line is the marching-squares polygon of the mask, so that soft edges place it between pixels: for
     box-filtered edges within 0.09 px. Without a line the distance is the image's diagonal.
     """
-    level = mask.astype(np.float32) - 127.5
+    level = mask - np.float32(127.5)
     inside = level >= 0
-    far = float(np.hypot(*mask.shape))
-    distance = np.full(mask.shape, np.float32(far))
+    distance = np.full(mask.shape, np.float32(np.hypot(*mask.shape)))
     if inside.any() and not inside.all():
         solid = inside.astype(np.uint8)
         steps = [cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_5) for side in (solid, 1 - solid)]
@@ -64,16 +77,26 @@ def outline_distance(
     return np.where(inside, -distance, distance)
 
 
-def _shrunk(mask: np.ndarray, longest_edge_px: int) -> tuple[np.ndarray, tuple[float, float]]:
-    """The mask as float32 at the new size, and the factors on x and y."""
+def _shrunk(mask: np.ndarray) -> Float32[np.ndarray, "H W"]:
+    """The mask as float32, averaged down to the size at which outlines are measured."""
     height, width = mask.shape
-    factor = min(1.0, longest_edge_px / max(width, height))
+    factor = _LONGEST_EDGE_PX / max(width, height)
+    values: np.ndarray = mask.astype(np.float32)
+    if factor >= 1:
+        return values
     size = max(2, round(width * factor)), max(2, round(height * factor))
-    values = mask.astype(np.float32)
-    if factor < 1:
-        values = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-        return values, (size[0] / width, size[1] / height)
-    return values, (1.0, 1.0)
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
+
+
+def _resized(view: View, mask: np.ndarray) -> Float[np.ndarray, "3 3"]:
+    """The view's intrinsics for the shrunk mask."""
+    width, height = view.camera.size
+    scale = np.diag([mask.shape[1] / width, mask.shape[0] / height, 1.0])
+    return np.asarray(scale @ view.camera.intrinsics)
+
+
+def _touches_border(mask: np.ndarray) -> bool:
+    return bool(max(mask[0].max(), mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) >= 127.5)
 
 
 @njit(cache=True, nogil=True)
