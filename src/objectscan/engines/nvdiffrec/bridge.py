@@ -12,7 +12,7 @@ from jaxtyping import Float
 from objectscan.engines.nvdiffrec.field import TextureField
 from objectscan.engines.nvdiffrec.textures import CHANNELS, LOWER, UPPER
 from objectscan.errors import EmptyForeground
-from objectscan.mesh.bake import push_pull, texel_coverage
+from objectscan.mesh.bake import push_pull, surface_points, texel_coverage
 from objectscan.mesh.simplify import simplify
 from objectscan.mesh.topology import drop_floaters, weld_by_position
 from objectscan.mesh.uv import unwrap
@@ -65,10 +65,9 @@ def texture_size_px(mesh: Mesh, views: Sequence[View], largest_px: int) -> int:
 def bake(mesh: Mesh, uv: UvMap, field: TextureField, size_px: int) -> Float[np.ndarray, "S S 8"]:
     """The field's material at every covered texel, spread over the gutters so that no seam shows."""
     texels = texel_coverage(mesh, uv, size_px)
-    corners = mesh.vertices[mesh.faces[texels.face]]
-    points = np.einsum("pk,pkc->pc", texels.barycentrics, corners).astype(np.float32)
+    points = torch.from_numpy(surface_points(mesh, texels))
     with torch.no_grad():
-        sample = field(torch.from_numpy(points))
+        sample = field(points)
     image = np.zeros((size_px * size_px, CHANNELS), np.float32)
     image[texels.index] = np.concatenate(
         [sample.base_color_srgb.numpy(), sample.occlusion_roughness_metallic.numpy(), np.zeros((len(points), 2))], axis=1

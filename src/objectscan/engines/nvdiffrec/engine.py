@@ -15,6 +15,7 @@ from objectscan.engines.nvdiffrec.field import TextureField
 from objectscan.engines.nvdiffrec.photos import photo_level
 from objectscan.engines.nvdiffrec.refine_pass import Refined, RefinePass
 from objectscan.engines.nvdiffrec.shape_pass import ShapePass
+from objectscan.engines.nvdiffrec.start import starting_surface
 from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
 from objectscan.engines.nvdiffrec.textures import material_from_texels
 from objectscan.recipes import Recipe
@@ -46,7 +47,7 @@ class NvdiffrecEngine:
     """Optimises geometry, PBR materials and light from posed, masked photos (Munkberg et al., CVPR 2022)."""
 
     name = "nvdiffrec"
-    stages = (("hull", 0.03), ("shape", 0.42), ("bridge", 0.05), ("refine", 0.50))
+    stages = (("hull", 0.02), ("stereo", 0.15), ("shape", 0.35), ("bridge", 0.03), ("refine", 0.45))
 
     def memory_bytes(self, capture: Capture, recipe: Recipe) -> int:
         """Photos of the finest level, the grid with its optimiser state, one step's tensors (measured factors)."""
@@ -69,23 +70,23 @@ class NvdiffrecEngine:
     ) -> Reconstruction:
         """See `engines.base.Engine.reconstruct`."""
         torch.manual_seed(seed)
-        report(Progress("hull", 0.0))
-        start_rng, refine_rng = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
-        setup = self._setup(capture, recipe)
-        report(Progress("hull", 1.0))
-
-        mesh, shape_report = self._shape(setup, capture, recipe, start_rng, report, checkpoints)
+        shape_rng, refine_rng = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
+        setup = self._setup(capture, recipe, seed=seed, report=report, checkpoints=checkpoints)
+        mesh, shape_report = self._shape(setup, capture, recipe, shape_rng, report, checkpoints)
         start = self._bridge(mesh, setup, capture, recipe, report, checkpoints)
         refine = RefinePass(start, setup.appearance, setup.cameras, capture.views, recipe.refine)
         refined = refine.run(refine_rng, report)
         return self._result(refined, start.uv, setup, capture, recipe, (shape_report, refined.report))
 
-    def _setup(self, capture: Capture, recipe: Recipe) -> _Setup:
-        grid = SurfaceGrid.from_hull(capture, recipe.hull, recipe.shape)
-        centre, radius = grid.centre, grid.radius
+    def _setup(
+        self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
+    ) -> _Setup:
+        start = starting_surface(capture, recipe, seed=seed, report=report, checkpoints=checkpoints)
+        # The texture field covers the cube around the box, with room for a surface that grows while it is fitted.
+        centre, radius = start.box.mean(axis=0), 0.55 * start.longest_side
         level = photo_level(capture.views, recipe.shape.image_edges_px[0])
         return _Setup(
-            grid=grid,
+            grid=SurfaceGrid(start, recipe.shape),
             field=TextureField(centre - radius, 2 * radius),
             appearance=Appearance(len(capture.views)),
             cameras=ViewCameras(level, centre, radius, learn=recipe.refine_cameras),

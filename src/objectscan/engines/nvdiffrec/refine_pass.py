@@ -23,7 +23,14 @@ from objectscan.engines.nvdiffrec.regularisers import normal_consistency
 from objectscan.engines.nvdiffrec.textures import LearntTextures
 from objectscan.engines.nvdiffrec.vertex_descent import VertexDescent
 from objectscan.recipes import RefineOptions
-from objectscan.render import Hits, build_adjacency, interpolate_covered, vertex_normals, vertex_tangents
+from objectscan.render import (
+    Hits,
+    bend_normals,
+    build_adjacency,
+    interpolate_covered,
+    vertex_normals,
+    vertex_tangents,
+)
 from objectscan.types import Mesh, PassReport, Progress, ProgressFn, UvMap, View
 
 STAGE = "refine"
@@ -115,19 +122,13 @@ class RefinePass:
             surface = interpolate_covered(torch.cat([positions, normals], dim=1), self._faces, hits)
             corner = interpolate_covered(torch.cat([self._uv_coordinates, tangents], dim=1), self._uv_faces, hits)
             texels = self._textures(corner[:, :2])
-            normal = _bent(F.normalize(surface[:, 3:], dim=1), corner[:, 2:], texels[:, 6:8])
+            tangent_space = F.pad(texels[:, 6:8], (0, 1), value=1.0)
+            normal = bend_normals(F.normalize(surface[:, 3:], dim=1), corner[:, 2:], tangent_space)
             to_camera = F.normalize(centres[hits.views()] - surface[:, :3].detach(), dim=1)
             material = MaterialSample(texels[:, :3], texels[:, 3:6], texels[:, 6:8])
             return shade(material, normal, to_camera, light, self._appearance.gains(index, hits))
 
         return render_views(clip, self._faces, self._adjacency, photos.size, colour_of)
-
-
-def _bent(normal: Tensor, tangent: Tensor, slopes: Tensor) -> Float[Tensor, "P 3"]:
-    """Normals tilted by tangent-space slopes. `tangent` [P, 4]: direction of +u and handedness."""
-    along_u = F.normalize(tangent[:, :3] - normal * (normal * tangent[:, :3]).sum(dim=1, keepdim=True), dim=1)
-    along_v = torch.linalg.cross(normal, along_u) * tangent[:, 3:].sign()
-    return F.normalize(normal + along_u * slopes[:, :1] + along_v * slopes[:, 1:], dim=1)
 
 
 def _pixel_at(photos: PhotoLevel, point: np.ndarray) -> float:

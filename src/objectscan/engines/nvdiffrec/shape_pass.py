@@ -28,6 +28,8 @@ _LIGHT_RATE = 0.02
 _DISTANCE_RATE = 0.1
 """Largest move of the surface a step, in grid cells."""
 _REDISTANCE_EVERY = 40
+_WARM_UP_STEPS = 40
+"""Steps over which the surface's rate grows from 0: while colours are still grey they push the outline about."""
 _BENDING = 0.02
 _SIGN = 0.002
 _MATERIAL_SMOOTHNESS = 0.02
@@ -68,7 +70,7 @@ class ShapePass:
                 shared.step()
                 shared.zero_grad()
                 self._field.rows.step(_FIELD_RATE * decay)
-                self.grid.step(_DISTANCE_RATE * decay)
+                self.grid.step(_DISTANCE_RATE * decay * min(1.0, done / _WARM_UP_STEPS))
                 done += 1
                 report(Progress(STAGE, done / total, f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"))
         mesh = self.grid.mesh()

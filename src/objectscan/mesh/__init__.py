@@ -1,0 +1,1 @@
+"""Surfaces: topology, simplification, texture layout, baking, evidence, previews, files."""

@@ -1,0 +1,178 @@
+"""What a mesh is made of: welded vertices, components, borders; and repairs that keep the surface where it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Float, Int32, Int64
+from scipy.sparse.csgraph import connected_components as _graph_components
+
+from objectscan.types import Mesh
+
+_FLOATER_AREA_SHARE = 0.01
+"""A loose piece below this share of the largest piece's area is dropped (docs/verdict.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyFacts:
+    """Counts over a mesh welded by position."""
+
+    vertices: int
+    faces: int
+    components: int
+    largest_component_share: float
+    """Of the area."""
+    boundary_edges: int
+    boundary_loops: int
+    non_manifold_edges: int
+    non_manifold_vertices: int
+    is_watertight: bool
+    is_winding_consistent: bool
+    genus: int | None
+    """Of the whole surface if it is watertight and one piece, else None."""
+    area: float
+    volume: float
+    """Signed: negative if inside out."""
+
+
+def weld_by_position(mesh: Mesh) -> Mesh:
+    """Merge vertices at exactly the same position; drop faces that become degenerate and unused vertices."""
+    positions, inverse = np.unique(mesh.vertices + 0.0, axis=0, return_inverse=True)
+    faces = inverse.reshape(-1)[mesh.faces].reshape(-1, 3)
+    degenerate = (faces[:, 0] == faces[:, 1]) | (faces[:, 1] == faces[:, 2]) | (faces[:, 2] == faces[:, 0])
+    return compact(Mesh(positions.astype(np.float32), faces[~degenerate].astype(np.int32)))
+
+
+def compact(mesh: Mesh) -> Mesh:
+    """The same mesh without unused vertices, order kept."""
+    used = np.zeros(len(mesh.vertices), bool)
+    used[mesh.faces] = True
+    number_of = np.cumsum(used) - 1
+    return Mesh(mesh.vertices[used], number_of[mesh.faces].reshape(-1, 3).astype(np.int32))
+
+
+def connected_components(mesh: Mesh) -> Int32[np.ndarray, "F"]:
+    """The component of each face; faces belong together if they share a vertex index."""
+    count = len(mesh.vertices)
+    first, second = mesh.faces[:, [0, 1]].ravel(), mesh.faces[:, [1, 2]].ravel()
+    graph = scipy.sparse.coo_matrix((np.ones(len(first), bool), (first, second)), (count, count))
+    labels = _graph_components(graph, directed=False)[1][mesh.faces[:, 0]] if len(mesh.faces) else np.zeros(0)
+    return np.unique(labels, return_inverse=True)[1].astype(np.int32)
+
+
+def face_areas(mesh: Mesh) -> Float[np.ndarray, "F"]:
+    """Area of each face."""
+    corners = mesh.vertices[mesh.faces].astype(np.float64)
+    return 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+
+
+def drop_floaters(mesh: Mesh, *, smallest_share: float = _FLOATER_AREA_SHARE) -> Mesh:
+    """Drop components whose area is below `smallest_share` of the largest's, and closed ones inside out.
+
+    An inside-out component is a cavity inside the solid: no photo sees it.
+    """
+    if not len(mesh.faces):
+        return mesh
+    labels, areas = connected_components(mesh), face_areas(mesh)
+    area = np.bincount(labels, areas)
+    volume = np.bincount(labels, _signed_volumes(mesh))
+    is_cavity = (volume < 0) & (np.arange(len(area)) != area.argmax())
+    keep = (area >= smallest_share * area.max()) & ~is_cavity
+    return compact(Mesh(mesh.vertices, mesh.faces[keep[labels]]))
+
+
+def edge_table(faces: Int32[np.ndarray, "F 3"]) -> tuple[Int64[np.ndarray, "E 2"], Int64[np.ndarray, "3F"]]:
+    """(undirected edges, sorted corners; edge of each half edge). Half edge 3 f + k runs from corner k to k + 1."""
+    half = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2).astype(np.int64)
+    edges, edge_of = np.unique(np.sort(half, axis=1), axis=0, return_inverse=True)
+    return edges, edge_of.reshape(-1)
+
+
+def topology_facts(mesh: Mesh) -> TopologyFacts:
+    """Facts of a mesh that is welded by position (`weld_by_position`)."""
+    edges, edge_of = edge_table(mesh.faces)
+    uses = np.bincount(edge_of, minlength=len(edges))
+    half = np.stack([mesh.faces, np.roll(mesh.faces, -1, axis=1)], axis=-1).reshape(-1, 2)
+    forward = np.bincount(edge_of, half[:, 0] < half[:, 1], minlength=len(edges))
+    boundary = edges[uses == 1]
+    areas = face_areas(mesh)
+    labels = connected_components(mesh)
+    components = int(labels.max()) + 1 if len(labels) else 0
+    by_component = np.bincount(labels, areas) if components else np.zeros(1)
+    watertight = bool(len(edges)) and bool((uses == 2).all())
+    euler = len(np.unique(mesh.faces)) - len(edges) + len(mesh.faces)
+    return TopologyFacts(
+        vertices=len(mesh.vertices),
+        faces=len(mesh.faces),
+        components=components,
+        largest_component_share=float(by_component.max() / max(by_component.sum(), 1e-30)),
+        boundary_edges=len(boundary),
+        boundary_loops=_loops(boundary),
+        non_manifold_edges=int((uses > 2).sum()),
+        non_manifold_vertices=_non_manifold_vertices(mesh.faces),
+        is_watertight=watertight,
+        is_winding_consistent=bool((forward[uses == 2] == 1).all()),
+        genus=(2 - euler) // 2 if watertight and components == 1 else None,
+        area=float(areas.sum()),
+        volume=float(_signed_volumes(mesh).sum()),
+    )
+
+
+def split_non_manifold(mesh: Mesh) -> Mesh:
+    """Give each fan of faces around a vertex its own vertex, with edges of more than two faces cut open.
+
+    Afterwards no edge has more than two faces and no vertex joins separate fans; faces and positions stay.
+    """
+    if not len(mesh.faces):
+        return mesh
+    roots = _fan_of_corner(mesh.faces)
+    keys, corner = np.unique(roots, return_inverse=True)
+    return Mesh(mesh.vertices[mesh.faces.reshape(-1)[keys]], corner.reshape(-1, 3).astype(np.int32))
+
+
+def _fan_of_corner(faces: np.ndarray) -> np.ndarray:
+    """For each face corner (3 f + k) the lowest corner of its fan: corners joined across two-faced edges."""
+    _, edge_of = edge_table(faces)
+    order = np.argsort(edge_of, kind="stable")
+    uses = np.bincount(edge_of)
+    starts = np.concatenate([[0], np.cumsum(uses)[:-1]])[uses == 2]
+    one, two = order[starts], order[starts + 1]
+    flat = faces.reshape(-1)
+
+    def after(half: np.ndarray) -> np.ndarray:
+        return half - half % 3 + (half + 1) % 3
+
+    # Half edge h starts at corner h and ends at corner after(h); match ends of the pair by vertex.
+    same = flat[one] == flat[two]
+    first = np.concatenate([one, after(one)])
+    second = np.concatenate([np.where(same, two, after(two)), np.where(same, after(two), two)])
+    graph = scipy.sparse.coo_matrix((np.ones(len(first), bool), (first, second)), (len(flat), len(flat)))
+    labels = _graph_components(graph, directed=False)[1]
+    lowest = np.full(labels.max() + 1, len(flat))
+    np.minimum.at(lowest, labels, np.arange(len(flat)))
+    return lowest[labels]
+
+
+def _non_manifold_vertices(faces: np.ndarray) -> int:
+    if not len(faces):
+        return 0
+    pairs = np.unique(np.stack([faces.reshape(-1), _fan_of_corner(faces)], axis=1), axis=0)
+    return int((np.bincount(pairs[:, 0]) > 1).sum())
+
+
+def _loops(boundary: np.ndarray) -> int:
+    if not len(boundary):
+        return 0
+    names, flat = np.unique(boundary, return_inverse=True)
+    pairs = flat.reshape(-1, 2)
+    graph = scipy.sparse.coo_matrix((np.ones(len(pairs), bool), tuple(pairs.T)), (len(names), len(names)))
+    return int(_graph_components(graph, directed=False)[0])
+
+
+def _signed_volumes(mesh: Mesh) -> np.ndarray:
+    """Volume of the tetrahedron of each face with the mean vertex."""
+    centre = mesh.vertices.mean(axis=0, dtype=np.float64) if len(mesh.vertices) else np.zeros(3)
+    a, b, c = np.moveaxis(mesh.vertices[mesh.faces].astype(np.float64) - centre, 1, 0)
+    return np.einsum("fc,fc->f", a, np.cross(b, c)) / 6.0
