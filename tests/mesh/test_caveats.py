@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -138,3 +141,14 @@ def test_unknown_scale_is_information_not_a_warning() -> None:
     finding = caveats.scale_unknown(scale_known=False)
     assert finding is not None and finding.severity == "info"
     assert caveats.scale_unknown(scale_known=True) is None
+
+
+def test_every_code_is_documented() -> None:
+    """docs/findings.md lists each code of the module, with what to do."""
+    root = Path(__file__).parents[2]
+    codes = re.findall(
+        r'_warning\(\s*"(\w+)"|Finding\(\s*"(\w+)"', (root / "src/objectscan/mesh/caveats.py").read_text()
+    )
+    documented = (root / "docs/findings.md").read_text()
+    assert len(codes) >= 11
+    assert all(f"`{first or second}`" in documented for first, second in codes)

@@ -130,6 +130,9 @@ def test_warnings_of_photos_engine_and_evidence_are_merged_most_severe_first() -
     both = document(fit=capture(("a.jpg",), (note, few)), held_out=capture(("b.jpg",), (few, bad)))
     codes = [finding["code"] for finding in both["warnings"]]
     assert codes == ["bad_mask", "texture_soft", "few_views", "scale_unknown"]
+    soft = Finding("texture_soft", "warning", "What the evidence says anyway.", ("a.jpg",))
+    again = document(fit=capture(("a.jpg",), (soft,)))
+    assert [finding["code"] for finding in again["warnings"]] == ["texture_soft"]
 
 
 def test_page_shows_verdict_reason_every_view_every_row_and_every_warning() -> None:

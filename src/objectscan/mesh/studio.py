@@ -17,11 +17,11 @@ _MARGIN = 0.90  # share of the picture's half-width that the object may fill
 
 # (direction towards the lamp in the delivered frame, radiance, sharpness of the lobe exp(s (cos - 1)))
 _LAMPS = (
-    ((-0.55, 0.75, 0.65), 5.0, 9.0),  # key, front left above
-    ((0.90, 0.25, 0.45), 1.2, 5.0),  # fill, right
+    ((-0.55, 0.75, 0.65), 6.5, 9.0),  # key, front left above
+    ((0.90, 0.25, 0.45), 1.0, 5.0),  # fill, right
     ((0.30, 0.65, -0.85), 4.0, 14.0),  # rim, behind
 )
-_SKY, _HORIZON, _FLOOR = 0.75, 0.55, 0.30
+_SKY, _HORIZON, _FLOOR = 0.60, 0.38, 0.16
 
 
 def studio_environment(

@@ -103,7 +103,7 @@ def _diameter(points: Float[np.ndarray, "L 3"]) -> float:
 
 def _named(facts: TopologyFacts) -> dict[str, float]:
     """The numbers of `TopologyFacts` by name; what does not apply (genus of an open surface) is left out."""
-    return {name: float(value) for name, value in dataclasses.asdict(facts).items() if value is not None}
+    return {name: value for name, value in dataclasses.asdict(facts).items() if value is not None}
 
 
 def _shape_facts(mesh: Mesh) -> dict[str, float]:

@@ -126,7 +126,7 @@ def judge(
     deciding = tuple(row.name for row in weakest_first if row.grade == grade)
     reason = "; ".join(row.words for row in weakest_first if row.grade == grade)
     if grade == "high":
-        deciding, reason = deciding[:1], f"all rows are high; the weakest: {weakest_first[0].words}"
+        deciding, reason = deciding[:1], f"every row is high; the weakest is {weakest_first[0].words}"
     if grade == "high" and evidence_source == "training-views":
         grade, deciding = "medium", ("evidence_source",)
         reason = "no photo was kept from the optimiser, so the numbers can't show how it does on new views"

@@ -11,7 +11,8 @@ Schema 1 (docs/verdict.md explains the numbers):
     asset           {vertices, faces, texture_size_px, invented_faces, files: {name: bytes}}
     verdict         {profile, grade, score, deciding, reason, rows: [{name, label, value, high, medium, ...}]}
     evidence        {source, views: [{photo, size, metrics}], means, worst, seen_once, seen_twice, topology}
-    warnings        [{code, severity, message, photos}] of photos, engine and evidence, most severe first
+    warnings        [{code, severity, message, photos}] of evidence, engine and photos, most severe first;
+                    a code that the evidence has is not repeated from the photos
     passes          [{name, steps, seconds, facts}]; a pass that is not listed did not run
     stages          [{name, seconds, share}] where the time went, in order
     seconds         sum of the stages
@@ -53,9 +54,10 @@ def report_document(
 ) -> dict[str, Any]:
     """The report as JSON values, by the schema above."""
     plain = evidence.as_json()
-    verdict, own = plain.pop("verdict"), plain.pop("warnings")
-    del own  # merged below with those of the photos and the engine
-    findings = (*evidence.warnings, *reconstruction.findings, *fit.findings, *held_out.findings)
+    judged = {name: value for name, value in plain.items() if name not in ("verdict", "warnings")}
+    said = {finding.code for finding in evidence.warnings}
+    of_photos = [finding for finding in (*fit.findings, *held_out.findings) if finding.code not in said]
+    findings = (*evidence.warnings, *reconstruction.findings, *of_photos)
     seconds = sum(run.stage_seconds.values())
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -77,8 +79,8 @@ def report_document(
             "invented_faces": len(reconstruction.invented_faces),
             "files": dict(run.file_bytes),
         },
-        "verdict": verdict,
-        "evidence": plain,
+        "verdict": plain["verdict"],
+        "evidence": judged,
         "warnings": merged_findings(findings),
         "passes": list(reconstruction.passes),
         "stages": [
