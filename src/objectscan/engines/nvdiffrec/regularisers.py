@@ -17,10 +17,11 @@ from objectscan.render.devices import array_of
 
 
 def sign_change(edge_values: Float[Tensor, "E 2"]) -> Float[Tensor, ""]:
-    """How far the field is from having one sign on both ends of its crossed edges (nvdiffrec, its sdf regulariser).
+    """How far the field is from having one sign on both ends of its crossed edges (nvdiffrec, its sdf
+    regulariser).
 
-    Mean over edges of the cross-entropy of each end's sign against the other's; fewer crossings, no floaters. 0 for
-    no edges.
+    Mean over edges of the cross-entropy of each end's sign against the other's; fewer crossings, no floaters.
+    0 for no edges.
     """
     if len(edge_values) == 0:
         return edge_values.new_zeros(())
@@ -32,7 +33,9 @@ def sign_change(edge_values: Float[Tensor, "E 2"]) -> Float[Tensor, ""]:
 def normal_consistency(
     vertices: Float[Tensor, "V 3"], faces: Int32[Tensor, "F 3"], adjacency: Int32[Tensor, "F 3"]
 ) -> Float[Tensor, ""]:
-    """Mean over inner edges of 1 - cos of the angle between their faces' normals; 0 for no edges. Differentiable."""
+    """Mean over inner edges of 1 - cos of the angle between their faces' normals; 0 for no edges.
+    Differentiable.
+    """
     result: Tensor = _NormalConsistency.apply(vertices, faces, adjacency)
     return result
 
@@ -42,13 +45,10 @@ class LaplacianSmoother:
 
     def __init__(self, faces: Int32[np.ndarray, "F 3"], vertex_count: int, smoothness: float):
         """Factorise once: 0.1 s for 10,000 vertices."""
-        first = faces[:, [0, 1, 2, 1, 2, 0]].ravel()
-        second = faces[:, [1, 2, 0, 0, 1, 2]].ravel()
-        shape = (vertex_count, vertex_count)
-        adjacency = scipy.sparse.coo_matrix((np.ones(len(first)), (first, second)), shape).tocsr()
-        adjacency.data[:] = 1.0
-        laplacian = scipy.sparse.diags(np.asarray(adjacency.sum(axis=1)).ravel()) - adjacency
-        system = (scipy.sparse.identity(vertex_count) + smoothness * laplacian).tocsc()
+        system = (
+            scipy.sparse.identity(vertex_count) + smoothness * _graph_laplacian(faces, vertex_count)
+        ).tocsc()
+        self._system = system
         # Symmetric positive definite: no pivoting, an ordering for A^T + A; half the fill of the default.
         self._factors = scipy.sparse.linalg.splu(
             system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
@@ -58,6 +58,84 @@ class LaplacianSmoother:
         """Smoothed values (float64)."""
         smoothed: np.ndarray = self._factors.solve(np.ascontiguousarray(values, np.float64))
         return smoothed
+
+    def to_differential(self, positions: Float[np.ndarray, "V C"]) -> Float[np.ndarray, "V C"]:
+        """Coordinates u = (I + smoothness * L) x (the paper's eq. 8), float64."""
+        coordinates: np.ndarray = self._system @ np.asarray(positions, np.float64)
+        return coordinates
+
+    def from_differential(self, coordinates: Float[Tensor, "V C"]) -> Float[Tensor, "V C"]:
+        """Positions of differential coordinates; plain Adam on these takes smooth steps. Differentiable."""
+        positions: Tensor = _FromDifferential.apply(coordinates, self)
+        return positions
+
+
+class LaplacianDrift:
+    """How far the shape has left its start, up to a shift: nvdiffrec's relative Laplacian of pass 2."""
+
+    def __init__(self, start: Float[np.ndarray, "V 3"], faces: Int32[np.ndarray, "F 3"]):
+        """Remember the start; vertices without faces are free."""
+        laplacian = _graph_laplacian(faces, len(start)).tocsr()
+        neighbours = np.maximum(laplacian.diagonal(), 1.0)
+        # Vertex minus the mean of its neighbours: the uniform umbrella.
+        self.umbrella = scipy.sparse.diags(1.0 / neighbours) @ laplacian
+        self.start = np.asarray(start, np.float64)
+
+    def __call__(self, vertices: Float[Tensor, "V 3"]) -> Float[Tensor, ""]:
+        """Mean square over coordinates of the umbrella of (vertices - start), world units squared; 0 for
+        none.
+        """
+        result: Tensor = _LaplacianDrift.apply(vertices, self)
+        return result
+
+
+def edge_spread(vertices: Float[Tensor, "V 3"], faces: Int32[Tensor, "F 3"]) -> Float[Tensor, ""]:
+    """Variance of edge lengths over their squared mean: 0 for equal edges, whatever the scale.
+    Differentiable.
+
+    Every face counts its three edges; 0 for no faces. Edges of no length have no gradient.
+    """
+    if len(faces) == 0:
+        return vertices.sum() * 0.0
+    corners = vertices[faces.long()]
+    squares = (corners - corners.roll(1, dims=1)).square().sum(dim=2)
+    lengths = torch.where(squares > 0, squares, 1.0).sqrt() * (squares > 0)
+    return lengths.var(correction=0) / lengths.mean().square().clamp_min(torch.finfo(lengths.dtype).tiny)
+
+
+def _graph_laplacian(faces: np.ndarray, vertex_count: int) -> scipy.sparse.csr_matrix:
+    """Valence minus adjacency, each edge once whatever the number of its faces."""
+    first = faces[:, [0, 1, 2, 1, 2, 0]].ravel()
+    second = faces[:, [1, 2, 0, 0, 1, 2]].ravel()
+    shape = (vertex_count, vertex_count)
+    adjacency = scipy.sparse.coo_matrix((np.ones(len(first)), (first, second)), shape).tocsr()
+    adjacency.data[:] = 1.0
+    return scipy.sparse.diags(np.asarray(adjacency.sum(axis=1)).ravel()) - adjacency
+
+
+class _FromDifferential(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, coordinates: Tensor, smoother: LaplacianSmoother) -> Tensor:
+        ctx.smoother = smoother
+        return torch.from_numpy(smoother.apply(array_of(coordinates))).to(coordinates.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        # The system is symmetric: its inverse is its own transpose.
+        return torch.from_numpy(ctx.smoother.apply(array_of(upstream))).to(upstream.dtype), None
+
+
+class _LaplacianDrift(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vertices: Tensor, drift: LaplacianDrift) -> Tensor:
+        change = drift.umbrella @ (array_of(vertices).astype(np.float64) - drift.start)
+        scale = 1.0 / max(change.size, 1)
+        ctx.gradient = 2.0 * scale * (drift.umbrella.T @ change)
+        return vertices.new_tensor(scale * float((change**2).sum()))
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        return upstream * torch.from_numpy(ctx.gradient).to(upstream.dtype), None
 
 
 class _NormalConsistency(torch.autograd.Function):
@@ -84,8 +162,16 @@ class _NormalConsistency(torch.autograd.Function):
 def _unit_normals(vertices, faces, normals, lengths):
     for t in range(faces.shape[0]):
         a, b, c = faces[t, 0], faces[t, 1], faces[t, 2]
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        ux, uy, uz = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        vx, vy, vz = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         lengths[t] = np.sqrt(nx * nx + ny * ny + nz * nz)
         if lengths[t] > 0:
@@ -116,7 +202,9 @@ def _unit_normals_backward(vertices, faces, normals, lengths, upstream, gradient
     for t in range(faces.shape[0]):
         if lengths[t] <= 0:
             continue
-        along = upstream[t, 0] * normals[t, 0] + upstream[t, 1] * normals[t, 1] + upstream[t, 2] * normals[t, 2]
+        along = (
+            upstream[t, 0] * normals[t, 0] + upstream[t, 1] * normals[t, 1] + upstream[t, 2] * normals[t, 2]
+        )
         gx = (upstream[t, 0] - along * normals[t, 0]) / lengths[t]
         gy = (upstream[t, 1] - along * normals[t, 1]) / lengths[t]
         gz = (upstream[t, 2] - along * normals[t, 2]) / lengths[t]
