@@ -17,15 +17,15 @@ from objectscan.types import Mesh, UvMap
 class TexelMap:
     """The covered texels of a square atlas, P of them."""
 
-    index: Int64[np.ndarray, "P"]
+    index: Int64[np.ndarray, P]
     """Flat texel, row-major; row 0 is v = 0."""
-    face: Int64[np.ndarray, "P"]
+    face: Int64[np.ndarray, P]
     barycentrics: Float[np.ndarray, "P 3"]
     """Weights of the face's three corners at the texel's centre."""
 
 
 def texel_coverage(mesh: Mesh, uv: UvMap, size_px: int) -> TexelMap:
-    """Which face covers each texel's centre; centres on a shared edge belong to one face. Rasterised like a view."""
+    """Which face covers each texel's centre, rasterised like a view; a shared edge belongs to one face."""
     clip = np.zeros((1, len(uv.coordinates), 4), np.float32)
     clip[0, :, :2] = 2.0 * uv.coordinates - 1.0
     clip[0, :, 3] = 1.0
@@ -47,8 +47,9 @@ def push_pull(
 ) -> Float32[np.ndarray, "H W C"]:
     """Fill the uncovered texels smoothly from the covered ones, which stay as they are.
 
-    A pyramid of means over covered texels, read back from coarse to fine (Gortler et al. 1996): no seam shows at any
-    mip level, since each level's gutter holds the mean of what lies beside it. Sizes need not be powers of two.
+    A pyramid of means over covered texels, read back from coarse to fine (Gortler et al. 1996): no seam
+    shows at any mip level, since each level's gutter holds the mean of what lies beside it. Sizes need not
+    be powers of two.
     """
     weights = covered.astype(np.float32)
     return _filled(np.where(covered[..., None], image, 0.0).astype(np.float32), weights)

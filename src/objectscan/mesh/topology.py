@@ -1,4 +1,4 @@
-"""What a mesh is made of: welded vertices, components, borders; and repairs that keep the surface where it is."""
+"""What a mesh is made of: welded vertices, components, borders; repairs that move no vertex."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def compact(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices[used], number_of[mesh.faces].reshape(-1, 3).astype(np.int32))
 
 
-def connected_components(mesh: Mesh) -> Int32[np.ndarray, "F"]:
+def connected_components(mesh: Mesh) -> Int32[np.ndarray, F]:
     """The component of each face; faces belong together if they share a vertex index."""
     count = len(mesh.vertices)
     first, second = mesh.faces[:, [0, 1]].ravel(), mesh.faces[:, [1, 2]].ravel()
@@ -62,29 +62,36 @@ def connected_components(mesh: Mesh) -> Int32[np.ndarray, "F"]:
     return np.unique(labels, return_inverse=True)[1].astype(np.int32)
 
 
-def face_areas(mesh: Mesh) -> Float[np.ndarray, "F"]:
+def face_areas(mesh: Mesh) -> Float[np.ndarray, F]:
     """Area of each face."""
-    corners = mesh.vertices[mesh.faces].astype(np.float64)
-    return 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    a, b, c = np.moveaxis(mesh.vertices[mesh.faces].astype(np.float64), 1, 0)
+    return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
 
 
 def drop_floaters(mesh: Mesh, *, smallest_share: float = _FLOATER_AREA_SHARE) -> Mesh:
     """Drop components whose area is below `smallest_share` of the largest's, and closed ones inside out.
 
-    An inside-out component is a cavity inside the solid: no photo sees it.
+    An inside-out component is a cavity inside the solid: no photo sees it. Weld first: components are
+    joined by shared vertex indices.
     """
     if not len(mesh.faces):
         return mesh
     labels, areas = connected_components(mesh), face_areas(mesh)
     area = np.bincount(labels, areas)
     volume = np.bincount(labels, _signed_volumes(mesh))
-    is_cavity = (volume < 0) & (np.arange(len(area)) != area.argmax())
+    edges, edge_of = edge_table(mesh.faces)
+    is_open_edge = np.bincount(edge_of, minlength=len(edges)) == 1
+    is_open = np.bincount(labels, is_open_edge[edge_of].reshape(-1, 3).any(axis=1)) > 0
+    is_cavity = (volume < 0) & ~is_open & (np.arange(len(area)) != area.argmax())
     keep = (area >= smallest_share * area.max()) & ~is_cavity
     return compact(Mesh(mesh.vertices, mesh.faces[keep[labels]]))
 
 
-def edge_table(faces: Int32[np.ndarray, "F 3"]) -> tuple[Int64[np.ndarray, "E 2"], Int64[np.ndarray, "3F"]]:
-    """(undirected edges, sorted corners; edge of each half edge). Half edge 3 f + k runs from corner k to k + 1."""
+def edge_table(faces: Int32[np.ndarray, "F 3"]) -> tuple[Int64[np.ndarray, "E 2"], Int64[np.ndarray, " 3F"]]:
+    """(undirected edges with their vertices in order; the edge of each half edge).
+
+    Half edge 3 f + k runs from corner k of face f to corner k + 1.
+    """
     half = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2).astype(np.int64)
     edges, edge_of = np.unique(np.sort(half, axis=1), axis=0, return_inverse=True)
     return edges, edge_of.reshape(-1)
@@ -111,7 +118,7 @@ def topology_facts(mesh: Mesh) -> TopologyFacts:
         boundary_edges=len(boundary),
         boundary_loops=_loops(boundary),
         non_manifold_edges=int((uses > 2).sum()),
-        non_manifold_vertices=_non_manifold_vertices(mesh.faces),
+        non_manifold_vertices=_non_manifold_vertices(mesh),
         is_watertight=watertight,
         is_winding_consistent=bool((forward[uses == 2] == 1).all()),
         genus=(2 - euler) // 2 if watertight and components == 1 else None,
@@ -120,26 +127,43 @@ def topology_facts(mesh: Mesh) -> TopologyFacts:
     )
 
 
-def split_non_manifold(mesh: Mesh) -> Mesh:
-    """Give each fan of faces around a vertex its own vertex, with edges of more than two faces cut open.
+def drop_double_faces(mesh: Mesh) -> Mesh:
+    """Of faces on the same three vertices keep one, or none if as many look one way as the other.
 
-    Afterwards no edge has more than two faces and no vertex joins separate fans; faces and positions stay.
+    Two faces back to back enclose nothing: edge collapses leave such folds, and they make four-fold edges.
     """
     if not len(mesh.faces):
         return mesh
-    roots = _fan_of_corner(mesh.faces)
+    lowest_first = np.take_along_axis(
+        mesh.faces, (mesh.faces.argmin(axis=1)[:, None] + np.arange(3)) % 3, axis=1
+    )
+    side = np.where(lowest_first[:, 1] < lowest_first[:, 2], 1, -1)
+    _, group = np.unique(np.sort(mesh.faces, axis=1), axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    winner = np.sign(np.bincount(group, side))[group]
+    candidates = np.flatnonzero(side == winner)
+    keep = candidates[np.unique(group[candidates], return_index=True)[1]]
+    return compact(Mesh(mesh.vertices, mesh.faces[np.sort(keep)]))
+
+
+def split_non_manifold(mesh: Mesh) -> Mesh:
+    """Give each fan of faces around a vertex its own vertex; solids that touch in an edge come apart.
+
+    Afterwards no edge has more than two faces and no vertex joins separate fans; faces and positions stay, so
+    welding by position would undo it. A closed surface stays closed: at a crowded edge, faces are paired so
+    that each pair has solid between it. Faces without a partner (fins) get an open border.
+    """
+    if not len(mesh.faces):
+        return mesh
+    roots = _fan_of_corner(mesh)
     keys, corner = np.unique(roots, return_inverse=True)
     return Mesh(mesh.vertices[mesh.faces.reshape(-1)[keys]], corner.reshape(-1, 3).astype(np.int32))
 
 
-def _fan_of_corner(faces: np.ndarray) -> np.ndarray:
-    """For each face corner (3 f + k) the lowest corner of its fan: corners joined across two-faced edges."""
-    _, edge_of = edge_table(faces)
-    order = np.argsort(edge_of, kind="stable")
-    uses = np.bincount(edge_of)
-    starts = np.concatenate([[0], np.cumsum(uses)[:-1]])[uses == 2]
-    one, two = order[starts], order[starts + 1]
-    flat = faces.reshape(-1)
+def _fan_of_corner(mesh: Mesh) -> np.ndarray:
+    """For each face corner (3 f + k) the lowest corner of its fan, joined across paired half edges."""
+    flat = mesh.faces.reshape(-1)
+    one, two = _paired_half_edges(mesh)
 
     def after(half: np.ndarray) -> np.ndarray:
         return half - half % 3 + (half + 1) % 3
@@ -155,10 +179,49 @@ def _fan_of_corner(faces: np.ndarray) -> np.ndarray:
     return lowest[labels]
 
 
-def _non_manifold_vertices(faces: np.ndarray) -> int:
-    if not len(faces):
+def _paired_half_edges(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Half edges that belong together: both of a two-faced edge, wedges of solid at a crowded one."""
+    _, edge_of = edge_table(mesh.faces)
+    order = np.argsort(edge_of, kind="stable")
+    uses = np.bincount(edge_of)
+    starts = np.concatenate([[0], np.cumsum(uses)[:-1]])
+    plain = starts[uses == 2]
+    crowded = [
+        pair
+        for edge in np.flatnonzero(uses > 2)
+        for pair in _wedges(mesh, order[starts[edge] :][: uses[edge]])
+    ]
+    extra = np.array(crowded, np.int64).reshape(-1, 2)
+    return np.concatenate([order[plain], extra[:, 0]]), np.concatenate([order[plain + 1], extra[:, 1]])
+
+
+def _wedges(mesh: Mesh, half_edges: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of half edges of one edge whose faces have solid between them, in turning around the edge."""
+    face, corner = half_edges // 3, half_edges % 3
+    start, end, apex = (mesh.faces[face, (corner + k) % 3] for k in range(3))
+    low, high = min(start[0], end[0]), max(start[0], end[0])
+    axis = (mesh.vertices[high] - mesh.vertices[low]).astype(np.float64)
+    axis /= max(np.linalg.norm(axis), 1e-30)
+    spokes = mesh.vertices[apex].astype(np.float64) - mesh.vertices[low]
+    spokes -= np.outer(spokes @ axis, axis)
+    across = np.cross(axis, spokes[0])
+    turn = np.argsort(np.arctan2(spokes @ across, spokes @ spokes[0]), kind="stable")
+    # A face whose half edge runs along `axis` has its normal towards growing angles, so its solid at
+    # smaller ones.
+    forward = (start == low)[turn]
+    pairs, count, used = [], len(turn), set()
+    for i in range(count):
+        j = (i + 1) % count
+        if not forward[i] and forward[j] and i not in used and j not in used:
+            pairs.append((int(half_edges[turn[i]]), int(half_edges[turn[j]])))
+            used |= {i, j}
+    return pairs
+
+
+def _non_manifold_vertices(mesh: Mesh) -> int:
+    if not len(mesh.faces):
         return 0
-    pairs = np.unique(np.stack([faces.reshape(-1), _fan_of_corner(faces)], axis=1), axis=0)
+    pairs = np.unique(np.stack([mesh.faces.reshape(-1), _fan_of_corner(mesh)], axis=1), axis=0)
     return int((np.bincount(pairs[:, 0]) > 1).sum())
 
 

@@ -15,14 +15,15 @@ from objectscan.mesh.grid_unwrap import grid_unwrap
 from objectscan.types import Mesh, UvMap
 
 _BLOCK_FACES = 1500
-"""xatlas is super-linear in the faces of one block: 200,000 faces took 217 s whole, 9 s in blocks of this size."""
+"""xatlas is super-linear in the faces of one block: 200,000 faces took 217 s whole, 9 s in blocks of this
+size."""
 
 
 def unwrap(mesh: Mesh, *, texture_size_px: int, timeout_s: float = 120.0) -> UvMap:
     """Lay the surface out in the unit square without overlap, with gutters for `texture_size_px`.
 
-    xatlas may hang on a bad surface: it runs in a child process that is killed after `timeout_s`; then faces are
-    put two to a cell of a grid, which always works and looks worse.
+    xatlas may hang on a bad surface: it runs in a child process that is killed after `timeout_s`; then
+    faces are put two to a cell of a grid, which always works and looks worse.
 
     Raises:
         UvFailed: Both failed.
@@ -36,7 +37,7 @@ def unwrap(mesh: Mesh, *, texture_size_px: int, timeout_s: float = 120.0) -> UvM
     return layout
 
 
-def spatial_blocks(mesh: Mesh, block_faces: int = _BLOCK_FACES) -> list[Int64[np.ndarray, "B"]]:
+def spatial_blocks(mesh: Mesh, block_faces: int = _BLOCK_FACES) -> list[Int64[np.ndarray, B]]:
     """Face indices in compact blocks: recursive median cuts of the face centres across their longest side."""
     centres = mesh.vertices[mesh.faces].mean(axis=1)
     pending, blocks = [np.arange(len(mesh.faces))], []
