@@ -2,9 +2,9 @@
 
     python benchmarks/renderer.py [--threads 2] [--repeats 7]
 
-A step is rasterize + interpolate (3 channels) + antialias, forward and backward to positions and attributes; the
-adjacency table is timed apart because it is built once a topology. Lookups are points a second. Every figure is the
-smallest of the repeats: other work on the machine only ever adds time.
+A step is rasterize + interpolate (3 channels) + antialias, forward and backward to positions and attributes;
+the adjacency table is timed apart because it is built once a topology. Lookups are points a second. Every
+figure is the smallest of the repeats: other work on the machine only ever adds time.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def worst_gradient_error(
     directions: int = 12,
     seed: int = 0,
 ) -> float:
-    """Largest relative difference between backward and central differences over random directions, each input alone.
+    """Largest relative error of the backward against central differences along random directions.
 
     Each input is moved by itself so that a small wrong gradient can't hide behind a large right one.
     """

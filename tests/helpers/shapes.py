@@ -7,15 +7,16 @@ import torch
 from torch import Tensor
 
 _GOLDEN = (1 + 5**0.5) / 2
+_SIGNS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _ICOSAHEDRON_VERTICES = np.array(
-    [[s * a, t * b, 0] for s, t, a, b in ((-1, 1, 1, _GOLDEN), (1, 1, 1, _GOLDEN), (-1, -1, 1, _GOLDEN), (1, -1, 1, _GOLDEN))]
-    + [[0, s, t * _GOLDEN] for s, t in ((-1, 1), (1, 1), (-1, -1), (1, -1))]
-    + [[s * _GOLDEN, 0, t] for s, t in ((1, -1), (1, 1), (-1, -1), (-1, 1))]
-)  # fmt: skip
+    [[s, t * _GOLDEN, 0] for s, t in _SIGNS]
+    + [[0, s, t * _GOLDEN] for s, t in _SIGNS]
+    + [[t * _GOLDEN, 0, s] for s, t in _SIGNS]
+)
 
 
 def sphere(divisions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit sphere of 20 divisions^2 triangles, counter-clockwise seen from outside: vertices [V 3], faces [F 3]."""
+    """Unit sphere of 20 divisions^2 triangles, counter-clockwise from outside: (vertices, faces)."""
     from scipy.spatial import ConvexHull
 
     corners = _oriented(_ICOSAHEDRON_VERTICES, ConvexHull(_ICOSAHEDRON_VERTICES).simplices)

@@ -45,7 +45,7 @@ def _silhouette_edges(points, faces):
 
 
 def _blend_by_hand(image, covered, points, edges):
-    """The definition for a convex body on its background, all pairs of pixels against all silhouette edges."""
+    """The definition for a convex body: all pairs of pixels against all silhouette edges."""
     result = image.copy()
     height, width = covered.shape
     for row in range(height):
@@ -130,7 +130,9 @@ def test_a_sloping_edge_counts_once_whatever_its_slope(slope):
 
 @pytest.mark.parametrize(("divisions", "lowest"), [(4, 0.95), (12, 0.98), (40, 0.98)])
 def test_the_area_of_a_sphere_has_its_analytic_gradient_however_fine_the_mesh(divisions, lowest):
-    """320, 2,880 and 32,000 triangles at 96 px. With one step the finest keeps under a tenth of its gradient."""
+    """320, 2,880 and 32,000 triangles at 96 px. With one step the finest keeps under a tenth of its
+    gradient.
+    """
     ratio = _sphere_gradient_ratio(divisions, 32)
     assert lowest < ratio < 1.02
     if divisions == 40:

@@ -48,7 +48,9 @@ def _texel_beyond(face, row, column, edge):
 
 
 def _sample_by_hand(cubemap, direction):
-    """Bilinear from the definition; at a corner of the cube the missing texel is the mean of the other three."""
+    """Bilinear from the definition; at a corner of the cube the missing texel is the mean of the other
+    three.
+    """
     edge = cubemap.shape[1]
     axis = int(np.abs(direction).argmax())
     face = 2 * axis + int(direction[axis] < 0)
@@ -91,7 +93,9 @@ def test_a_texel_centre_returns_its_texel(face):
 
 
 def test_there_is_no_jump_across_edges_or_at_corners():
-    """Pairs of directions a millionth apart on different faces, along all 12 edges and around all 8 corners."""
+    """Pairs of directions a millionth apart on different faces, along all 12 edges and around all 8
+    corners.
+    """
     cubemap, along = _cubemap(6), torch.linspace(-1, 1, 41, dtype=torch.float64)
     pairs = []
     for first, second in itertools.combinations(range(3), 2):

@@ -5,6 +5,7 @@ import torch
 
 from helpers.gradients import worst_gradient_error
 from helpers.shapes import orbit, sphere, to_clip
+from objectscan.errors import InputError
 from objectscan.render import interpolate, interpolate_covered, rasterize, scatter_covered
 
 SIZE = (24, 18)
@@ -129,7 +130,7 @@ def test_scattering_puts_each_value_at_its_pixel_and_is_differentiable(scene):
 
 def test_derivatives_need_hits_with_derivatives(scene):
     clip, faces, attributes = scene
-    with pytest.raises(Exception, match="derivatives=True"):
+    with pytest.raises(InputError, match="derivatives=True"):
         interpolate_covered(attributes, faces, rasterize(clip, faces, SIZE), derivatives=True)
 
 
@@ -141,3 +142,12 @@ def test_an_empty_picture_gives_no_values(scene):
     assert values.shape == (0, 5)
     values.sum().backward()
     assert (leaf.grad == 0).all()
+
+
+def test_faces_that_do_not_belong_to_the_hits_or_attributes_are_refused(scene):
+    clip, faces, attributes = scene
+    hits = rasterize(clip, faces, SIZE)
+    with pytest.raises(InputError, match="179 are given"):
+        interpolate_covered(attributes, faces[:-1], hits)
+    with pytest.raises(InputError, match="there are 5 vertices"):
+        interpolate(attributes[:5], faces, hits)

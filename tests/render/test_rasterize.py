@@ -7,7 +7,7 @@ from scipy.spatial import Delaunay
 
 from helpers.gradients import worst_gradient_error
 from helpers.shapes import bumpy_sphere, camera_from_world, orbit, perspective, sphere, to_clip
-from objectscan.errors import ResourceError
+from objectscan.errors import InputError, ResourceError
 from objectscan.render import interpolate, rasterize, set_threads
 from objectscan.render.threads import thread_count
 
@@ -30,7 +30,9 @@ def _claims(points_px, triangles, size_px):
 
 
 def _fragments(corners, fx, fy):
-    """All triangles over one NDC point, by solving for the weights: (index, u, v, z/w, distance to the border)."""
+    """All triangles over one NDC point, by solving for the weights: (index, u, v, z/w, distance to the
+    border).
+    """
     matrices = corners[:, :, [0, 1, 3]].transpose(0, 2, 1)  # columns are (x, y, w) of the corners
     weights = np.linalg.solve(matrices, np.broadcast_to([[fx], [fy], [1.0]], (len(corners), 3, 1)))[..., 0]
     shares = weights / weights.sum(axis=1, keepdims=True)
@@ -282,3 +284,9 @@ def test_no_faces_give_an_empty_picture():
 def test_another_device_is_named_in_the_error():
     with pytest.raises(ResourceError, match="meta"):
         rasterize(torch.zeros(1, 3, 4, device="meta"), torch.zeros(1, 3, dtype=torch.int32), (4, 4))
+
+
+@pytest.mark.parametrize("corner", [-1, 3])
+def test_a_corner_that_does_not_exist_is_named_in_the_error(corner):
+    with pytest.raises(InputError, match=f"corner {corner}"):
+        rasterize(torch.zeros(1, 3, 4), _faces([[0, 1, corner]]), (4, 4))

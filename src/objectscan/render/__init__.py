@@ -1,4 +1,4 @@
-"""The differentiable renderer: visibility, attributes, silhouettes, textures, light. Knows no jobs and no settings."""
+"""The differentiable renderer: visibility, attributes, silhouettes, textures, light. Knows no settings."""
 
 from objectscan.render.antialias import antialias, build_adjacency
 from objectscan.render.camera import clip_from_camera, clip_from_world, depth_range

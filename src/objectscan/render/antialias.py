@@ -33,9 +33,10 @@ def antialias(
 ) -> Float[Tensor, "N H W C"]:
     """Blend the two pixels on either side of a silhouette by where its edge crosses between their centres.
 
-    The only source of visibility gradients (Laine et al. 2020, section 3.4). Theirs asks only whether the visible
-    triangle owns the silhouette edge; ours walks over its neighbours to the edge, up to `max_steps` triangles: with
-    triangles of pixel size the former loses nearly all of the gradient (docs/architecture/03-render.md).
+    The only source of visibility gradients (Laine et al. 2020, section 3.4). Theirs asks only whether the
+    visible triangle owns the silhouette edge; ours walks over its neighbours to the edge, up to `max_steps`
+    triangles: with triangles of pixel size the former loses nearly all of the gradient
+    (docs/architecture/03-render.md).
 
     Args:
         image: Any channels, point-sampled with the same hits.
@@ -59,30 +60,25 @@ class _Antialias(torch.autograd.Function):
         corners, pixels = array_of(clip), array_of(image).reshape(views, height * width, channels)
         blended = pixels.copy()
         ids, depth = hits.triangle.numpy(), array_of(hits.depth)
-        jobs = view_bands(views, height)
-        found = run_jobs(
-            lambda view, first, last: silhouette.find_pairs(
-                corners[view],
-                faces.numpy(),
-                adjacency.numpy(),
-                ids[view],
-                depth[view],
-                (first, last),
-                max_steps,
-            ),
-            jobs,
-        )
+        jobs, triangles, table = view_bands(views, height), faces.numpy(), adjacency.numpy()
+
+        def find(view: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+            return silhouette.find_pairs(
+                corners[view], triangles, table, ids[view], depth[view], (first, last), max_steps
+            )  # type: ignore[no-any-return]
+
+        found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(views)]
+        for (view, _, _), band in zip(jobs, run_jobs(find, jobs), strict=True):
+            found[view].append(band)
         pairs = [
-            tuple(
-                np.concatenate(parts)
-                for parts in zip(*[f for f, j in zip(found, jobs, strict=True) if j[0] == view])
-            )
-            for view in range(views)
+            (np.concatenate([band[0] for band in bands]), np.concatenate([band[1] for band in bands]))
+            for bands in found
         ]
-        run_jobs(
-            lambda view: silhouette.blend(pixels[view], *pairs[view], blended[view]),
-            [(v,) for v in range(views)],
-        )
+
+        def blend(view: int) -> None:
+            silhouette.blend(pixels[view], *pairs[view], blended[view])
+
+        run_jobs(blend, [(view,) for view in range(views)])
         ctx.saved = pixels, corners, pairs, (width, height), image.shape
         return torch.from_numpy(blended.reshape(image.shape))
 
@@ -92,21 +88,13 @@ class _Antialias(torch.autograd.Function):
         gradient = array_of(upstream).reshape(pixels.shape)
         image_grad, clip_grad = gradient.copy(), np.zeros_like(corners)
         need_clip = ctx.needs_input_grad[1]
-        run_jobs(
-            lambda view: silhouette.blend_backward(
-                pixels[view],
-                gradient[view],
-                *pairs[view],
-                corners[view],
-                width,
-                height,
-                need_clip,
-                image_grad[view],
-                clip_grad[view],
-            ),  # fmt: skip
-            [(view,) for view in range(len(pixels))],
-        )
-        return (
-            torch.from_numpy(image_grad.reshape(shape)), torch.from_numpy(clip_grad) if need_clip else None,
-            None, None, None, None,
-        )  # fmt: skip
+
+        def job(view: int) -> None:
+            silhouette.blend_backward(
+                pixels[view], gradient[view], *pairs[view], corners[view], width, height, need_clip,
+                image_grad[view], clip_grad[view],
+            )  # fmt: skip
+
+        run_jobs(job, [(view,) for view in range(len(pixels))])
+        to_image, to_clip = torch.from_numpy(image_grad.reshape(shape)), torch.from_numpy(clip_grad)
+        return to_image, to_clip if need_clip else None, None, None, None, None

@@ -17,7 +17,7 @@ from objectscan.render.threads import run_jobs, split_range
 
 
 def texel_directions(edge: int, *, border: int = 0) -> Float[np.ndarray, "6 E E 3"]:
-    """Unit directions of texel centres, OpenGL faces +x -x +y -y +z -z; `border` more texels on every side."""
+    """Unit directions of texel centres, faces +x -x +y -y +z -z; `border` more texels on every side."""
     steps = (np.arange(-border, edge + border) + 0.5) / edge * 2.0 - 1.0
     v, u = np.meshgrid(steps, steps, indexing="ij")
     one = np.ones_like(u)
@@ -107,6 +107,5 @@ class _Sample(torch.autograd.Function):
             ),
             [(k, *job) for k, job in enumerate(jobs)],
         )
-        return (
-            torch.from_numpy(parts.sum(axis=0)), torch.from_numpy(directions_grad), torch.from_numpy(levels_grad), None
-        )  # fmt: skip
+        gradients = parts.sum(axis=0), directions_grad, levels_grad
+        return *(torch.from_numpy(array) for array in gradients), None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from objectscan.errors import InputError
 from objectscan.render.cpu import interpolation
-from objectscan.render.devices import array_of, require_cpu
+from objectscan.render.devices import array_of, indices_of, require_cpu
 from objectscan.render.rasterize import Hits
 from objectscan.render.threads import run_jobs, split_range
 
@@ -79,13 +79,23 @@ def _flat(attributes: Tensor, hits: Hits) -> tuple[np.ndarray, tuple[int, int]]:
     return array_of(attributes).reshape(-1, attributes.shape[-1]), (pixels, rows)
 
 
+def _matching(faces: Tensor, attributes: Tensor, hits: Hits) -> np.ndarray:
+    """The faces as an array, once it is sure that they fit the attributes and the hits."""
+    if hits.face_count is not None and len(faces) != hits.face_count:
+        raise InputError(
+            f"{hits.face_count} faces were rasterised, but {len(faces)} are given.",
+            hint="Give one row of corner indices for each rasterised face.",
+        )
+    return indices_of(faces, attributes.shape[-2])
+
+
 class _Interpolate(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, attributes: Tensor, barycentrics: Tensor, faces: Tensor, hits: Hits, as_picture: bool
     ) -> Tensor:
         inputs = (
-            *_flat(attributes, hits), faces.numpy(), hits.triangle.numpy().ravel(),
+            *_flat(attributes, hits), _matching(faces, attributes, hits), hits.triangle.numpy().ravel(),
             array_of(barycentrics).reshape(-1, 2), hits.pixels().numpy(),
         )  # fmt: skip
         pixels = inputs[5]
@@ -116,7 +126,7 @@ class _Differentiate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, attributes: Tensor, derivatives: Tensor, faces: Tensor, hits: Hits) -> Tensor:
         inputs = (
-            *_flat(attributes, hits), faces.numpy(), hits.triangle.numpy().ravel(),
+            *_flat(attributes, hits), _matching(faces, attributes, hits), hits.triangle.numpy().ravel(),
             array_of(derivatives).reshape(-1, 4), hits.pixels().numpy(),
         )  # fmt: skip
         slopes = np.zeros((len(inputs[5]), 2 * attributes.shape[-1]), inputs[0].dtype)
@@ -149,5 +159,7 @@ class _Scatter(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> Any:
         gradient = array_of(upstream)
         values = np.zeros((len(ctx.pixels), gradient.shape[1]), gradient.dtype)
-        run_jobs(lambda a, b: interpolation.gather(gradient, ctx.pixels, a, b, values), split_range(len(values)))
+        run_jobs(
+            lambda a, b: interpolation.gather(gradient, ctx.pixels, a, b, values), split_range(len(values))
+        )
         return torch.from_numpy(values), None

@@ -17,7 +17,7 @@ from objectscan.render.threads import run_jobs, split_range
 
 
 def build_mips(texture: Float[Tensor, "H W C"], levels: int | None = None) -> list[Float[Tensor, "H W C"]]:
-    """A stack of levels, each the mean of 2 x 2 texels of the one before; the first is `texture`. Differentiable.
+    """A stack of levels, each of 2 x 2 means of the one before; the first is `texture`. Differentiable.
 
     An axis of one texel stays as it is.
 
@@ -52,16 +52,16 @@ def sample_texture(
     footprint: Float[Tensor, "*P 4"] | None = None,
     wrap: Literal["clamp", "repeat"] = "clamp",
 ) -> Float[Tensor, "*P C"]:
-    """Texture at some coordinates: bilinear in level 0, or with a `footprint` trilinear in the level that fits it.
+    """Texture at some coordinates: bilinear in level 0, or trilinear in the level that fits a `footprint`.
 
-    Differentiable in every level (through `build_mips` down to its texture), in `uv`, and in `footprint` through
-    the level. A core samples about 10 million points a second from one level, 6 million from two.
+    Differentiable in every level (through `build_mips` down to its texture), in `uv`, and in `footprint`
+    through the level. A core samples about 10 million points a second from one level, 6 million from two.
 
     Args:
         mips: From `build_mips`, or own levels of any sizes, finest first.
         uv: Texel (i, j) has its centre at ((i + 0.5) / W, (j + 0.5) / H).
-        footprint: (du/dX, du/dY, dv/dX, dv/dY) a pixel, what `interpolate_covered` returns for uv. The level is
-            log2 of the longer axis of the pixel's ellipse, in texels, clamped to the stack.
+        footprint: (du/dX, du/dY, dv/dX, dv/dY) a pixel, what `interpolate_covered` returns for uv. The level
+            is log2 of the longer axis of the pixel's ellipse, in texels, clamped to the stack.
         wrap: What lies outside [0, 1].
 
     Raises:

@@ -6,6 +6,7 @@ threads at once, which a server does.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -99,11 +100,10 @@ def run_jobs(job: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> l
 
 def split_range(count: int) -> list[tuple[int, int]]:
     """[0, count) cut into one (first, last) range a thread; fewer if `count` is small, one if it is 0."""
-    parts = max(
-        1, min(_WORKERS.count, count // 1024)
-    )  # below 1024 points a hand-over costs more than it saves
+    # Below 1024 points a hand-over costs more than it saves.
+    parts = max(1, min(_WORKERS.count, count // 1024))
     cuts = [count * i // parts for i in range(parts + 1)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(itertools.pairwise(cuts))
 
 
 def view_bands(views: int, rows: int) -> list[tuple[int, int, int]]:

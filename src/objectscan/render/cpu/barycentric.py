@@ -7,10 +7,10 @@ S = E_0 + E_1 + E_2: u = E_0 / S, v = E_1 / S. No division by w; right also for 
 
 from __future__ import annotations
 
-from numba import njit
+from objectscan.render.cpu.jit import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _edges(clip, i0, i1, i2, fx, fy):
     ax, ay = clip[i0, 0] - fx * clip[i0, 3], clip[i0, 1] - fy * clip[i0, 3]
     bx, by = clip[i1, 0] - fx * clip[i1, 3], clip[i1, 1] - fy * clip[i1, 3]
@@ -18,7 +18,7 @@ def _edges(clip, i0, i1, i2, fx, fy):
     return ax, ay, bx, by, cx, cy, bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _slopes(ax, ay, bx, by, cx, cy, w0, w1, w2):
     """dE_k / dfx and dE_k / dfy."""
     return (
@@ -27,7 +27,7 @@ def _slopes(ax, ay, bx, by, cx, cy, w0, w1, w2):
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def resolve(clip, faces, ids, rows, barycentrics, depth, derivatives, want_derivatives):
     """Fill barycentrics [H, W, 2], depth z/w [H, W] and, if wanted, derivatives [H, W, 4] for some rows."""
     height, width = ids.shape
@@ -70,7 +70,7 @@ def resolve(clip, faces, ids, rows, barycentrics, depth, derivatives, want_deriv
                 derivatives[y, x, 3] = (d1y - v * sy) * ky
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def resolve_backward(clip, faces, ids, rows, barycentrics_grad, derivatives_grad, use_derivatives, clip_grad):
     """Adjoint of `resolve`: adds to clip_grad [V, 4]. Depth has no gradient, so neither has z."""
     height, width = ids.shape

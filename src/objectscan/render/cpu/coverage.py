@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from objectscan.render.cpu.jit import kernel
 
 SUBPIXELS = 256
 _HALF = 128
@@ -15,7 +16,7 @@ _NOT_SNAPPED = -(1 << 30)
 """Column of a vertex that needs the slow, clipping path."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def snap_vertices(clip, width, height, window, depth):
     """Window coordinates [V, 2] in 1/256 pixel and z / w [V] of one view's vertices."""
     for i in range(clip.shape[0]):
@@ -30,7 +31,7 @@ def snap_vertices(clip, width, height, window, depth):
                 depth[i] = z / w
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _span(edge, step, first, last):
     """The pixels x of [first, last] with edge + x * step >= 0, exactly."""
     if step > 0:
@@ -43,13 +44,13 @@ def _span(edge, step, first, last):
     return first, last
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _bias(dx, dy):
     """0 if a centre on this edge belongs to the triangle, 1 if to its neighbour (top-left rule)."""
     return 0 if (dy < 0 or (dy == 0 and dx < 0)) else 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids, behind, behind_ids, peel):
     """Scan-convert one snapped triangle into rows[0] <= y < rows[1]."""
     # Most triangles of a fine mesh hold no pixel centre: find out before anything else.
@@ -60,7 +61,7 @@ def _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids
     if x_min > x_max or y_min > y_max:
         return
     area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-    # y points down: a triangle counter-clockwise seen from outside has a negative area when it faces the camera.
+    # y points down: a triangle that is counter-clockwise on screen, a front, has a negative area.
     if area == 0 or (cull and area > 0):
         return
     if area < 0:
@@ -107,7 +108,7 @@ def _fill(ax, ay, az, bx, by, bz, cx, cy, cz, triangle, cull, rows, nearest, ids
         z_row += zy
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _snapped(x, y, z, w, width, height):
     guard = float(_GUARD)
     fx = min(max((x / w * 0.5 + 0.5) * (width * SUBPIXELS), -guard), guard)
@@ -115,10 +116,11 @@ def _snapped(x, y, z, w, width, height):
     return np.int64(np.floor(fx + 0.5)), np.int64(np.floor(fy + 0.5)), z / w
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _fill_clipped(clip, face, triangle, cull, rows, nearest, ids, behind, behind_ids, peel):
-    """Clip at the near plane z = -w, then fill. New corners run from the inside corner to the outside one, so that
-    the two triangles of an edge get the same corner."""
+    """Clip at the near plane z = -w, then fill. New corners run from the inside corner to the outside one, so
+    that the two triangles of an edge get the same corner.
+    """
     polygon = np.zeros((4, 4), np.float64)
     count = 0
     for k in range(3):
@@ -150,7 +152,7 @@ def _fill_clipped(clip, face, triangle, cull, rows, nearest, ids, behind, behind
         )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def visibility(clip, faces, window, depth, cull, rows, nearest, ids, behind, behind_ids, peel):
     """Nearest triangle of every pixel centre in rows[0] <= y < rows[1] of one view; -1 where there is none.
 

@@ -1,18 +1,19 @@
 """Trilinear lookup in a stack of cubemaps, seamless across faces and at corners, with gradients.
 
-A stack is stored flat, all levels [T, C], with a map of padded levels: for level l, face f, padded row j and column
-i, sources[source_starts[l] + (f (E + 2) + j) (E + 2) + i] is the row of the texel; row and column 0 and E + 1 are the
-neighbours' texels. Beyond a corner of the cube there is no texel (-1): the mean of the other three stands in for it,
-which all three faces at that corner agree on.
+A stack is stored flat, all levels [T, C], with a map of padded levels: for level l, face f, padded row j and
+column i, sources[source_starts[l] + (f (E + 2) + j) (E + 2) + i] is the row of the texel; row and column 0
+and E + 1 are the neighbours' texels. Beyond a corner of the cube there is no texel (-1): the mean of the
+other three stands in for it, which all three faces at that corner agree on.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from objectscan.render.cpu.jit import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _project(x, y, z):
     """OpenGL face of a direction, its coordinates there in [-1, 1], and 1 / |major component|.
 
@@ -32,7 +33,7 @@ def _project(x, y, z):
     return face, s, t, inverse
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _cell(sources, start, edge, face, s, t):
     """Rows of the four texels around a point of a face, and the shares of the right and of the lower ones."""
     column, row = (s + 1.0) * 0.5 * edge + 0.5, (t + 1.0) * 0.5 * edge + 0.5
@@ -42,7 +43,7 @@ def _cell(sources, start, edge, face, s, t):
     return sources[at], sources[at + 1], sources[below], sources[below + 1], column - i, row - j
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _texels(texels, a, b, c, d, channel):
     """Values of the four texels; the missing one, if any, is the mean of the others."""
     if min(min(a, b), min(c, d)) >= 0:
@@ -55,7 +56,7 @@ def _texels(texels, a, b, c, d, channel):
     return va if a >= 0 else mean, vb if b >= 0 else mean, vc if c >= 0 else mean, vd if d >= 0 else mean
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _scatter(gradient, a, b, c, d, channel, fx, fy, g):
     """Adjoint of reading four texels with bilinear weights."""
     ga, gb, gc, gd = g * (1 - fx) * (1 - fy), g * fx * (1 - fy), g * (1 - fx) * fy, g * fx * fy
@@ -73,7 +74,7 @@ def _scatter(gradient, a, b, c, d, channel, fx, fy, g):
         gradient[d, channel] += gd + spill
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _rung(level, count):
     """(finer level, share of the next coarser one); a level that is no number is 0."""
     inside = min(level, count - 1.0) if level > 0.0 else 0.0
@@ -81,7 +82,7 @@ def _rung(level, count):
     return low, inside - low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def lookup(texels, sources, source_starts, edges, directions, levels, first, last, values):
     """values[p] = stack at directions[p] and fractional level levels[p]."""
     for p in range(first, last):
@@ -100,10 +101,10 @@ def lookup(texels, sources, source_starts, edges, directions, levels, first, las
                 values[p, channel] += weight * (upper * (1 - fy) + lower * fy)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def lookup_backward(
-    texels, sources, source_starts, edges, directions, levels, first, last, upstream, texels_grad, directions_grad,
-    levels_grad,
+    texels, sources, source_starts, edges, directions, levels, first, last, upstream, texels_grad,
+    directions_grad, levels_grad,
 ):  # fmt: skip
     """Adjoint of `lookup`: adds to texels_grad, writes directions_grad and levels_grad."""
     count = edges.shape[0]

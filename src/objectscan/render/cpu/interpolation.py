@@ -1,26 +1,27 @@
 """Vertex attributes at listed pixels, their screen derivatives, and the adjoints.
 
-Attributes are flat [V, C], or [N V, C] if each view has its own: `stride` = (pixels a view, rows a view) leads from a
-flat pixel to the first row of its view; no rows a view means that all views share them.
+Attributes are flat [V, C], or [N V, C] if each view has its own: `stride` = (pixels a view, rows a view)
+leads from a flat pixel to the first row of its view; no rows a view means that all views share them.
 """
 
 from __future__ import annotations
 
-from numba import njit
+from objectscan.render.cpu.jit import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def interpolate(attributes, stride, faces, triangle, barycentrics, pixels, first, last, values):
     """values[p] = attributes at the flat pixel pixels[p], for first <= p < last.
 
     With as many values as pixels in the picture, they go to values[pixels[p]] instead.
     """
     is_picture = len(values) == len(triangle)
+    one = barycentrics.dtype.type(1)  # a Python 1 would make doubles of it all
     for p in range(first, last):
         pixel = pixels[p]
         t = triangle[pixel]
         u, v = barycentrics[pixel, 0], barycentrics[pixel, 1]
-        w = 1 - u - v
+        w = one - u - v
         row = pixel // stride[0] * stride[1] if stride[1] else 0
         i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
         place = pixel if is_picture else p
@@ -28,18 +29,19 @@ def interpolate(attributes, stride, faces, triangle, barycentrics, pixels, first
             values[place, c] = u * attributes[i0, c] + v * attributes[i1, c] + w * attributes[i2, c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def interpolate_backward(
-    attributes, stride, faces, triangle, barycentrics, pixels, first, last, upstream, need_attributes, attributes_grad,
-    barycentrics_grad,
+    attributes, stride, faces, triangle, barycentrics, pixels, first, last, upstream, need_attributes,
+    attributes_grad, barycentrics_grad,
 ):  # fmt: skip
-    """Adds to attributes_grad [V, C] and writes the pixels' rows of barycentrics_grad [pixels of all views, 2]."""
+    """Adds to attributes_grad [V, C], writes the pixels' rows of barycentrics_grad [N H W, 2]."""
     is_picture = len(upstream) == len(triangle)
+    one = barycentrics.dtype.type(1)
     for p in range(first, last):
         pixel = pixels[p]
         t = triangle[pixel]
         u, v = barycentrics[pixel, 0], barycentrics[pixel, 1]
-        w = 1 - u - v
+        w = one - u - v
         row = pixel // stride[0] * stride[1] if stride[1] else 0
         i0, i1, i2 = row + faces[t, 0], row + faces[t, 1], row + faces[t, 2]
         gu, gv = 0.0, 0.0
@@ -57,7 +59,7 @@ def interpolate_backward(
         barycentrics_grad[pixel, 1] = gv
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def differentiate(attributes, stride, faces, triangle, derivatives, pixels, first, last, slopes):
     """slopes[p] = (dA/dX, dA/dY) a channel, per pixel, at the flat pixel pixels[p]."""
     for p in range(first, last):
@@ -72,7 +74,7 @@ def differentiate(attributes, stride, faces, triangle, derivatives, pixels, firs
             slopes[p, 2 * c + 1] = a * derivatives[pixel, 1] + b * derivatives[pixel, 3]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def differentiate_backward(
     attributes,
     stride,
@@ -107,7 +109,7 @@ def differentiate_backward(
             attributes_grad[i2, c] -= ga + gb
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def scatter(values, pixels, first, last, picture):
     """picture[pixels[p]] = values[p]."""
     for p in range(first, last):
@@ -115,7 +117,7 @@ def scatter(values, pixels, first, last, picture):
             picture[pixels[p], c] = values[p, c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def gather(picture, pixels, first, last, values):
     """values[p] = picture[pixels[p]], the adjoint of `scatter`."""
     for p in range(first, last):

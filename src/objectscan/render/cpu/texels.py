@@ -1,18 +1,19 @@
-"""One level of a 2D texture: bilinear lookup weighted by how near its level is to the wanted one, and the adjoint.
+"""One level of a 2D texture: bilinear lookup, weighted by how near its level is to the wanted one.
 
-A trilinear lookup is the sum over levels l of max(0, 1 - |level - l|) times the bilinear value of level l, so the
-kernels know one level only and a stack needs no common memory.
+A trilinear lookup is the sum over levels l of max(0, 1 - |level - l|) times the bilinear value of level l, so
+the kernels know one level only and a stack needs no common memory.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from objectscan.render.cpu.jit import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _tap(coordinate, size, repeat):
-    """(first texel, second texel, share of the second) along one axis; texel centres are at (i + 0.5) / size."""
+    """(first texel, second texel, share of the second) on one axis; centres are at (i + 0.5) / size."""
     position = coordinate * size - 0.5
     if repeat:
         position -= np.floor(position / size) * size
@@ -30,7 +31,7 @@ def _tap(coordinate, size, repeat):
     return min(max(i, 0), size - 1), min(max(j, 0), size - 1), share
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel
 def _level_weight(levels, p, this):
     """Share of level `this` at point p; 1 if there are no levels."""
     if levels.shape[0] == 0:
@@ -38,7 +39,7 @@ def _level_weight(levels, p, this):
     return max(0.0, 1.0 - abs(np.float64(levels[p]) - this))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def add_level(texels, uv, levels, this, repeat, first, last, values):
     """values[p] += weight * texture at uv[p], for first <= p < last; texels [H W C], row 0 at v = 0."""
     height, width, channels = texels.shape
@@ -59,7 +60,7 @@ def add_level(texels, uv, levels, this, repeat, first, last, values):
             )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def add_level_backward(
     texels, uv, levels, this, repeat, first, last, upstream, need_texels, texels_grad, uv_grad, levels_grad
 ):
@@ -91,7 +92,7 @@ def add_level_backward(
             levels_grad[p] += along if levels[p] < this else -along
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def footprint_level(footprint, width, height, highest, first, last, levels):
     """levels[p] = log2 of the longer axis of the footprint ellipse in texels of level 0, within [0, highest].
 
@@ -107,7 +108,7 @@ def footprint_level(footprint, width, height, highest, first, last, levels):
         levels[p] = min(0.5 * np.log2(squared), highest) if squared > 1.0 else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def footprint_level_backward(footprint, width, height, highest, first, last, upstream, footprint_grad):
     """Adjoint of `footprint_level`; 0 where the level is clamped."""
     for p in range(first, last):
