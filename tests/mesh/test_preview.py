@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from objectscan.errors import Cancelled
 from objectscan.mesh.preview import (
+    Studio,
     animated_webp_bytes,
     progress_picture,
     still_picture,
@@ -47,7 +49,7 @@ RED = (0.7, 0.2, 0.15)
 
 
 def test_a_still_frames_the_object_on_a_soft_grey_ground() -> None:
-    still = still_picture(coloured_box((1, 1, 1), RED), np.eye(4), size=(160, 160))
+    still = still_picture(Studio(coloured_box((1, 1, 1), RED), np.eye(4)), size=(160, 160))
     rows, columns = np.nonzero(object_pixels(still))
     assert min(rows.min(), columns.min()) >= 4 and max(rows.max(), columns.max()) <= 155
     assert max(np.ptp(rows), np.ptp(columns)) > 110
@@ -56,7 +58,7 @@ def test_a_still_frames_the_object_on_a_soft_grey_ground() -> None:
 
 
 def test_the_ground_is_darker_below_the_object() -> None:
-    still = still_picture(coloured_box((1, 1, 1), RED), np.eye(4), size=(160, 160)).astype(int)
+    still = still_picture(Studio(coloured_box((1, 1, 1), RED), np.eye(4)), size=(160, 160)).astype(int)
     rows, columns = np.nonzero(object_pixels(still))
     lowest = rows.argmax()
     below = still[min(rows[lowest] + 3, 159), columns[lowest]].mean()
@@ -64,26 +66,28 @@ def test_the_ground_is_darker_below_the_object() -> None:
 
 
 def test_a_tall_object_stands_upright_in_the_delivered_frame() -> None:
-    still = still_picture(coloured_box((0.2, 0.2, 1.0), RED), Z_UP, size=(120, 120))
+    still = still_picture(Studio(coloured_box((0.2, 0.2, 1.0), RED), Z_UP), size=(120, 120))
     rows, columns = np.nonzero(object_pixels(still))
     assert np.ptp(rows) > 2 * np.ptp(columns)
 
 
 @pytest.mark.parametrize("albedo", [0.25, 0.5, 0.95])
 def test_dark_and_bright_models_are_both_readable(albedo: float) -> None:
-    still = still_picture(coloured_box((1, 1, 1), (albedo, albedo / 4, albedo / 6)), np.eye(4), size=(96, 96))
+    still = still_picture(
+        Studio(coloured_box((1, 1, 1), (albedo, albedo / 4, albedo / 6)), np.eye(4)), size=(96, 96)
+    )
     brightest = np.percentile(still[..., 0][object_pixels(still)], 95) if object_pixels(still).any() else 0
     assert 60 < brightest <= 255
     assert (still == 255).all(-1).mean() < 0.01
 
 
 def test_a_turntable_comes_back_to_where_it_began_and_lamps_stay_put() -> None:
-    pictures = turntable_pictures(coloured_box((1, 1, 1), RED), np.eye(4), frames=4, size=(72, 72))
+    pictures = turntable_pictures(Studio(coloured_box((1, 1, 1), RED), np.eye(4)), frames=4, size=(72, 72))
     assert len(pictures) == 4
     first, quarter = pictures[0].astype(int), pictures[1].astype(int)
     # A box looks the same after a quarter turn if, and only if, the lamps turn with the camera.
     assert np.abs(first - quarter).mean() < 1.0
-    long_box = turntable_pictures(coloured_box((1, 1, 0.3), RED), np.eye(4), frames=4, size=(72, 72))
+    long_box = turntable_pictures(Studio(coloured_box((1, 1, 0.3), RED), np.eye(4)), frames=4, size=(72, 72))
     assert np.abs(long_box[0].astype(int) - long_box[1]).mean() > 5.0
 
 
@@ -93,7 +97,9 @@ def test_a_turntable_can_be_cancelled() -> None:
             raise Cancelled("Stopped.")
 
     with pytest.raises(Cancelled):
-        turntable_pictures(coloured_box((1, 1, 1), RED), np.eye(4), frames=4, size=(32, 32), report=cancel)
+        turntable_pictures(
+            Studio(coloured_box((1, 1, 1), RED), np.eye(4)), frames=4, size=(32, 32), report=cancel
+        )
 
 
 def test_webp_files_hold_the_pictures() -> None:
@@ -117,3 +123,22 @@ def test_the_progress_picture_puts_photo_and_model_side_by_side() -> None:
     assert picture.shape == (50, 200, 3)
     assert picture[25, 50].tolist() == [200, 200, 200] and picture[25, 150].tolist() == [255, 0, 0]
     assert progress_picture(photo[:20, :20], render, edge_px=100).shape == (20, 40, 3)
+
+
+def test_the_still_shows_the_side_with_the_most_to_see() -> None:
+    box = coloured_box((1, 1, 1), RED)
+    checks = np.float32((np.indices((16, 16)).sum(0) % 4 < 2)[..., None] * [1.0, 1.0, 1.0])
+    plain = np.concatenate([checks, np.full((16, 16, 3), 0.5, np.float32)], axis=1)
+    # Faces towards +X of the delivered frame get the checks, all others the plain half.
+    centres = box.mesh.vertices.reshape(-1, 3, 3).mean(1)
+    offset = np.where(centres[:, 0] > 0.49, 0.0, 0.5)[:, None, None]
+    corners = box.uv.coordinates.reshape(-1, 3, 2) * (0.5, 1.0) + np.concatenate([offset, 0 * offset], -1)
+    decorated = replace(
+        box,
+        uv=UvMap(corners.reshape(-1, 2).astype(np.float32), box.uv.faces),
+        material=Material(
+            plain.astype(np.float32), np.tile(box.material.occlusion_roughness_metallic, (1, 2, 1)), None
+        ),
+    )
+    azimuth = Studio(decorated, np.eye(4)).showy_azimuth_rad
+    assert np.cos(azimuth - np.pi / 2) > 0.7

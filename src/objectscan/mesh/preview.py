@@ -11,60 +11,85 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
 from objectscan.mesh.forward import ModelRenderer
-from objectscan.mesh.metrics import picture_from_rgba
+from objectscan.mesh.metrics import Picture, edge_band, picture_from_rgba
 from objectscan.mesh.studio import orbit_cameras, studio_environment
 from objectscan.mesh.visibility import surface_samples
 from objectscan.render.colour import linear_from_srgb_array
 from objectscan.types import Camera, Mesh, Progress, ProgressFn, Reconstruction, ignore_progress
 
-STILL_AZIMUTH_RAD = np.deg2rad(30.0)
 STILL_ELEVATION_RAD = np.deg2rad(20.0)
 TURNTABLE_FRAMES = 36
+_TRIALS = 12
 _BACKDROP_SRGB = ((0.965, 0.968, 0.972), (0.835, 0.845, 0.858))  # top, bottom
 _SHADOW = 0.45  # darkest share of light that the ground loses under the object
-_BRIGHT_LINEAR = 0.55  # the 95th percentile of a well exposed product picture, about 77 % in sRGB
-_EXPOSURE_LIMITS = (0.6, 3.0)  # a black object stays dark, a white one bright
+_BRIGHT_LINEAR = 0.50  # the 95th percentile of a well exposed product picture, about 74 % in sRGB
+_EXPOSURE_LIMITS = (0.5, 3.0)  # a black object stays dark, a white one bright
 
 
-def still_picture(
-    reconstruction: Reconstruction,
-    delivered_from_world: Float[np.ndarray, "4 4"],
-    *,
-    size: tuple[int, int] = (768, 768),
-    azimuth_rad: float = STILL_AZIMUTH_RAD,
-    elevation_rad: float = STILL_ELEVATION_RAD,
-) -> UInt8[np.ndarray, "H W 3"]:
-    """The model in a neutral studio, from the front right and a little above, on a soft grey ground."""
-    renderer = ModelRenderer(reconstruction)
-    exposure = _exposure(renderer, reconstruction, delivered_from_world)
-    cameras = orbit_cameras(
-        reconstruction.mesh, delivered_from_world, [azimuth_rad], elevation_rad=elevation_rad, size=size
-    )
-    renderer.light_from(studio_environment(delivered_from_world, azimuth_rad=azimuth_rad, exposure=exposure))
-    return _photographed(renderer, cameras[0], ContactShadow(reconstruction.mesh, delivered_from_world))
+class Studio:
+    """Takes pictures of one model under lamps that turn with the camera, on a soft grey ground.
+
+    Twelve small trial pictures set two things. The exposure: optimisation can't tell a dark object in bright
+    light from a bright one in dim light, so that albedo comes with an arbitrary factor. The showy side:
+    nothing says where the front of a captured object is, but it is usually the side with the most to see.
+    """
+
+    def __init__(self, reconstruction: Reconstruction, delivered_from_world: Float[np.ndarray, "4 4"]):
+        """Prepare the model; about 0.3 s."""
+        self._mesh, self._delivered_from_world = reconstruction.mesh, delivered_from_world
+        self._renderer = ModelRenderer(reconstruction)
+        self._shadow = ContactShadow(reconstruction.mesh, delivered_from_world)
+        azimuths = [2.0 * np.pi * k / _TRIALS for k in range(_TRIALS)]
+        trials = [
+            self._seen(camera, azimuth, exposure=1.0)
+            for camera, azimuth in zip(self.cameras(azimuths, size=(96, 96)), azimuths, strict=True)
+        ]
+        self.showy_azimuth_rad = azimuths[int(np.argmax([_detail_shown(trial) for trial in trials]))]
+        bright = [trial.colour_srgb[trial.mask].max(-1) for trial in trials]
+        level = float(linear_from_srgb_array(np.percentile(np.concatenate([*bright, [0.0]]), 95)))
+        self._exposure = float(np.clip(_BRIGHT_LINEAR / max(level, 1e-3), *_EXPOSURE_LIMITS))
+
+    def cameras(self, azimuths_rad: Sequence[float], *, size: tuple[int, int]) -> tuple[Camera, ...]:
+        """Cameras around the model at one distance, a little above."""
+        return orbit_cameras(
+            self._mesh, self._delivered_from_world, azimuths_rad, elevation_rad=STILL_ELEVATION_RAD, size=size
+        )
+
+    def photograph(self, camera: Camera, azimuth_rad: float) -> UInt8[np.ndarray, "H W 3"]:
+        """The model in front of the backdrop, with its shadow on the ground."""
+        picture = self._seen(camera, azimuth_rad, exposure=self._exposure)
+        fall = np.linspace(0.0, 1.0, camera.size[1], dtype=np.float32)[:, None, None]
+        top, bottom = np.array(_BACKDROP_SRGB, np.float32)
+        backdrop = top * (1.0 - fall) + bottom * fall
+        backdrop = backdrop * (1.0 - _SHADOW * self._shadow.seen_from(camera)[..., None])
+        share = picture.coverage[..., None]
+        return _quantised(picture.colour_srgb * share + backdrop * (1.0 - share))
+
+    def _seen(self, camera: Camera, azimuth_rad: float, *, exposure: float) -> Picture:
+        light = studio_environment(self._delivered_from_world, azimuth_rad=azimuth_rad, exposure=exposure)
+        self._renderer.light_from(light)
+        return picture_from_rgba(self._renderer.view(camera))
+
+
+def still_picture(studio: Studio, *, size: tuple[int, int] = (768, 768)) -> UInt8[np.ndarray, "H W 3"]:
+    """The model from its showy side."""
+    (camera,) = studio.cameras([studio.showy_azimuth_rad], size=size)
+    return studio.photograph(camera, studio.showy_azimuth_rad)
 
 
 def turntable_pictures(
-    reconstruction: Reconstruction,
-    delivered_from_world: Float[np.ndarray, "4 4"],
+    studio: Studio,
     *,
     frames: int = TURNTABLE_FRAMES,
     size: tuple[int, int] = (400, 400),
     report: ProgressFn = ignore_progress,
 ) -> list[UInt8[np.ndarray, "H W 3"]]:
-    """The model turning once under fixed lamps. `report` is called for each picture and may cancel."""
-    renderer = ModelRenderer(reconstruction)
-    exposure = _exposure(renderer, reconstruction, delivered_from_world)
-    shadow = ContactShadow(reconstruction.mesh, delivered_from_world)
-    azimuths = [STILL_AZIMUTH_RAD + 2.0 * np.pi * k / frames for k in range(frames)]
-    cameras = orbit_cameras(
-        reconstruction.mesh, delivered_from_world, azimuths, elevation_rad=STILL_ELEVATION_RAD, size=size
-    )
+    """The model turning once, from its showy side on. `report` is called for each picture and may cancel."""
+    azimuths = [studio.showy_azimuth_rad + 2.0 * np.pi * k / frames for k in range(frames)]
     pictures = []
-    for k, (azimuth, camera) in enumerate(zip(azimuths, cameras, strict=True)):
+    for k, (azimuth, camera) in enumerate(zip(azimuths, studio.cameras(azimuths, size=size), strict=True)):
         report(Progress("preview", k / frames, "turntable"))
-        renderer.light_from(studio_environment(delivered_from_world, azimuth_rad=azimuth, exposure=exposure))
-        pictures.append(_photographed(renderer, camera, shadow))
+        pictures.append(studio.photograph(camera, azimuth))
     return pictures
 
 
@@ -142,40 +167,13 @@ class ContactShadow:
         return np.asarray(blurred / max(float(blurred.max()), 1e-12), np.float32)
 
 
-def _exposure(
-    renderer: ModelRenderer, reconstruction: Reconstruction, delivered_from_world: Float[np.ndarray, "4 4"]
-) -> float:
-    """Factor on the studio's light that this model needs, from a small trial picture.
-
-    Optimisation can't tell a dark object in bright light from a bright one in dim light, so that albedo comes
-    with an arbitrary factor.
-    """
-    (camera,) = orbit_cameras(
-        reconstruction.mesh,
-        delivered_from_world,
-        [STILL_AZIMUTH_RAD],
-        elevation_rad=STILL_ELEVATION_RAD,
-        size=(96, 96),
-    )
-    renderer.light_from(studio_environment(delivered_from_world, azimuth_rad=STILL_AZIMUTH_RAD))
-    trial = picture_from_rgba(renderer.view(camera))
-    if not trial.mask.any():
-        return 1.0
-    bright = np.percentile(linear_from_srgb_array(trial.colour_srgb[trial.mask].max(-1)), 95)
-    return float(np.clip(_BRIGHT_LINEAR / max(float(bright), 1e-3), *_EXPOSURE_LIMITS))
-
-
-def _photographed(
-    renderer: ModelRenderer, camera: Camera, shadow: ContactShadow
-) -> UInt8[np.ndarray, "H W 3"]:
-    """The model in front of the backdrop, with its shadow on the ground."""
-    picture = picture_from_rgba(renderer.view(camera))
-    fall = np.linspace(0.0, 1.0, camera.size[1], dtype=np.float32)[:, None, None]
-    top, bottom = np.array(_BACKDROP_SRGB, np.float32)
-    backdrop = top * (1.0 - fall) + bottom * fall
-    backdrop = backdrop * (1.0 - _SHADOW * shadow.seen_from(camera)[..., None])
-    share = picture.coverage[..., None]
-    return _quantised(picture.colour_srgb * share + backdrop * (1.0 - share))
+def _detail_shown(picture: Picture) -> float:
+    """How much there is to see: luma differences between neighbours on the object, summed."""
+    luma = picture.colour_srgb.mean(-1)
+    inside = picture.mask & ~edge_band(picture.mask)
+    across = np.abs(np.diff(luma, axis=1))[inside[:, 1:] & inside[:, :-1]].sum()
+    down = np.abs(np.diff(luma, axis=0))[inside[1:] & inside[:-1]].sum()
+    return float(across + down)
 
 
 def _quantised(colour_srgb: Float[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
