@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from numba import njit
+from scipy.ndimage import distance_transform_edt
 
 from objectscan.render.rasterize import rasterize
 from objectscan.types import Mesh, UvMap
@@ -17,15 +18,17 @@ from objectscan.types import Mesh, UvMap
 class TexelMap:
     """The covered texels of a square atlas, P of them."""
 
-    index: Int64[np.ndarray, P]
+    index: Int64[np.ndarray, " P"]
     """Flat texel, row-major; row 0 is v = 0."""
-    face: Int64[np.ndarray, P]
+    face: Int64[np.ndarray, " P"]
     barycentrics: Float[np.ndarray, "P 3"]
     """Weights of the face's three corners at the texel's centre."""
 
 
 def texel_coverage(mesh: Mesh, uv: UvMap, size_px: int) -> TexelMap:
     """Which face covers each texel's centre, rasterised like a view; a shared edge belongs to one face."""
+    if len(uv.faces) != len(mesh.faces):
+        raise ValueError(f"The layout has {len(uv.faces)} faces and the mesh {len(mesh.faces)}.")
     clip = np.zeros((1, len(uv.coordinates), 4), np.float32)
     clip[0, :, :2] = 2.0 * uv.coordinates - 1.0
     clip[0, :, 3] = 1.0
@@ -42,58 +45,67 @@ def surface_points(mesh: Mesh, texels: TexelMap) -> Float32[np.ndarray, "P 3"]:
     return np.einsum("pk,pkc->pc", texels.barycentrics, corners).astype(np.float32)
 
 
+def dilate(
+    image: Float32[np.ndarray, "H W C"], covered: Bool[np.ndarray, "H W"], *, reach_px: float = np.inf
+) -> Float32[np.ndarray, "H W C"]:
+    """Copy the nearest covered texel into uncovered ones up to `reach_px` away; the rest stays as it is.
+
+    For gutters: sharp, unlike `push_pull`, which suits wide unseen areas better. 2048 x 2048 take 0.4 s.
+    """
+    if covered.all() or not covered.any():
+        return image.copy()
+    distance, nearest = distance_transform_edt(~covered, return_indices=True)
+    filled = image[nearest[0], nearest[1]]
+    return np.where((distance <= reach_px)[..., None], filled, image)
+
+
 def push_pull(
     image: Float32[np.ndarray, "H W C"], covered: Bool[np.ndarray, "H W"]
 ) -> Float32[np.ndarray, "H W C"]:
-    """Fill the uncovered texels smoothly from the covered ones, which stay as they are.
+    """Fill the uncovered texels smoothly from the covered ones, which stay as they are; zeros if there are
+    none.
 
-    A pyramid of means over covered texels, read back from coarse to fine (Gortler et al. 1996): no seam
-    shows at any mip level, since each level's gutter holds the mean of what lies beside it. Sizes need not
-    be powers of two.
+    A pyramid of means over covered texels, read back from coarse to fine (Gortler et al. 1996): no seam shows
+    at any mip level, since each level's gutter holds the mean of what lies beside it. Sizes need not be
+    powers of two.
     """
-    weights = covered.astype(np.float32)
-    return _filled(np.where(covered[..., None], image, 0.0).astype(np.float32), weights)
+    if covered.all() or max(covered.shape) == 1:
+        return np.where(covered[..., None], image, 0.0).astype(np.float32)
+    coarse = push_pull(*_pushed(image, covered))
+    return _pulled(image.astype(np.float32), covered, coarse)
 
 
-def _filled(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """`image` is premultiplied by `weights`."""
-    height, width = weights.shape
-    safe = np.maximum(weights, 1e-8)[..., None]
-    if weights.min() > 0 or max(height, width) == 1:
-        return image / safe
+def _pushed(image: np.ndarray, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Half the size: the mean of the covered ones of each two by two texels, and where there is one."""
+    height, width = covered.shape
     pad = ((0, height % 2), (0, width % 2))
-    coarse_weights = _halved(np.pad(weights, pad)[..., None])[..., 0]
-    coarse_image = _halved(np.pad(image, (*pad, (0, 0))))
-    # A coarse texel with some cover counts as covered: its mean is of the covered texels alone.
-    full = np.maximum(coarse_weights, 1e-8)[..., None]
-    known = (coarse_weights > 0).astype(np.float32)
-    coarse = _filled(np.where(known[..., None] > 0, coarse_image / full, 0.0), known)
-    return _merged(image, weights, coarse)
+    weights = _summed(np.pad(covered.astype(np.float32), pad)[..., None])
+    values = _summed(np.pad(np.where(covered[..., None], image, 0.0).astype(np.float32), (*pad, (0, 0))))
+    return values / np.maximum(weights, 1.0), weights[..., 0] > 0
 
 
-def _halved(image: np.ndarray) -> np.ndarray:
-    return 0.25 * (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2])
+def _summed(image: np.ndarray) -> np.ndarray:
+    """Sums of two by two texels."""
+    return np.asarray(image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2])
 
 
 @njit(cache=True, nogil=True)
-def _merged(image, weights, coarse):
+def _pulled(image, covered, coarse):
     """Covered texels from `image`, the others bilinearly from the level above."""
     height, width, channels = image.shape
     result = image.copy()
     rows, columns = coarse.shape[0], coarse.shape[1]
     for y in range(height):
         for x in range(width):
-            if weights[y, x] > 0:
-                for c in range(channels):
-                    result[y, x, c] /= weights[y, x]
+            if covered[y, x]:
                 continue
-            cy, cx = 0.5 * y - 0.25, 0.5 * x - 0.25
-            y0, x0 = int(np.floor(cy)), int(np.floor(cx))
-            fy, fx = cy - y0, cx - x0
-            y1, x1 = min(max(y0 + 1, 0), rows - 1), min(max(x0 + 1, 0), columns - 1)
-            y0, x0 = min(max(y0, 0), rows - 1), min(max(x0, 0), columns - 1)
+            across, up = 0.5 * x - 0.25, 0.5 * y - 0.25
+            left, below = int(np.floor(across)), int(np.floor(up))
+            share_x, share_y = across - left, up - below
+            right, above = min(left + 1, columns - 1), min(below + 1, rows - 1)
+            left, below = max(left, 0), max(below, 0)
             for c in range(channels):
-                top = coarse[y0, x0, c] * (1 - fx) + coarse[y0, x1, c] * fx
-                bottom = coarse[y1, x0, c] * (1 - fx) + coarse[y1, x1, c] * fx
-                result[y, x, c] = top * (1 - fy) + bottom * fy
+                low = coarse[below, left, c] * (1 - share_x) + coarse[below, right, c] * share_x
+                high = coarse[above, left, c] * (1 - share_x) + coarse[above, right, c] * share_x
+                result[y, x, c] = low * (1 - share_y) + high * share_y
     return result
