@@ -1,6 +1,6 @@
-"""The dual-marching-cubes cases, made by rule (Nielson 2004; ambiguity as in FlexiCubes, Shen et al. 2023, appendix).
+"""The dual-marching-cubes cases, made by rule (Nielson 2004; ambiguity as in FlexiCubes, Shen et al. 2023).
 
-Corner k of a cube lies at (k & 1, k >> 1 & 1, k >> 2). A case is the sum of 2^k over corners inside the surface.
+Corner k of a cube lies at (k & 1, k >> 1 & 1, k >> 2). A case is the sum of 2^k over corners inside.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _FACES = [(axis, side) for axis in range(3) for side in range(2)]
 class CubeCases:
     """Tables over the 256 cases."""
 
-    groups: Int8[np.ndarray, "256"]
+    groups: Int8[np.ndarray, " 256"]
     """Number of dual vertices, 0 to 4."""
     group_of_edge: Int8[np.ndarray, "256 12"]
     """Dual vertex that an edge's crossing belongs to, -1 if the edge is not crossed."""
-    ambiguous_face: Int8[np.ndarray, "256"]
+    ambiguous_face: Int8[np.ndarray, " 256"]
     """2 * axis + side of the face across which two cubes may disagree, -1 for other cases."""
 
 

@@ -1,22 +1,27 @@
-"""Marching tetrahedra (the published engine's DMTet, Shen et al. 2021) on the same grid: an option, not the default.
+"""Marching tetrahedra (the published engine's DMTet, Shen et al. 2021) on the same grid: an option, not the
+default.
 
-Each cube is cut into six tetrahedra around its main diagonal (Kuhn), so neighbours agree without a table of faces.
+Each cube is cut into six tetrahedra around its main diagonal (Kuhn), so neighbours agree without a table of
+faces.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int32, Int64
+from jaxtyping import Float, Float32, Int8, Int32, Int64
 from numba import njit
 from torch import Tensor
 
-from objectscan.engines.nvdiffrec.isosurface_kernels import compact
+from objectscan.engines.nvdiffrec import isosurface_kernels as kernels
 from objectscan.errors import EmptyForeground
 
-_PATHS = np.array([(0, 1, 3, 7), (0, 1, 5, 7), (0, 2, 3, 7), (0, 2, 6, 7), (0, 4, 5, 7), (0, 4, 6, 7)], np.int64)
+_PATHS = np.array(
+    [(0, 1, 3, 7), (0, 1, 5, 7), (0, 2, 3, 7), (0, 2, 6, 7), (0, 4, 5, 7), (0, 4, 6, 7)], np.int64
+)
 """Corners of the six tetrahedra, from corner 0 to corner 7 along three edges."""
 _IS_ODD = np.array([0, 1, 1, 0, 0, 1], np.int64)
 """Whether a path's tetrahedron is mirrored."""
@@ -26,10 +31,10 @@ _IS_ODD = np.array([0, 1, 1, 0, 0, 1], np.int64)
 class TetTopology:
     """Surface of a field: one vertex a crossed edge."""
 
-    points: Int64[np.ndarray, "U"]
+    points: Int64[np.ndarray, " U"]
     """Flat indices of the grid points that end a crossed edge."""
-    first: Int32[np.ndarray, "V"]
-    second: Int32[np.ndarray, "V"]
+    first: Int32[np.ndarray, " V"]
+    second: Int32[np.ndarray, " V"]
     """Ends of each vertex' edge, as positions in `points`."""
     faces: Int32[np.ndarray, "F 3"]
 
@@ -40,11 +45,15 @@ def extract_topology(field: Float32[np.ndarray, "X Y Z"]) -> TetTopology:
     Raises:
         EmptyForeground: No sign change.
     """
-    edges, faces = _march(np.ascontiguousarray(field), _PATHS, _IS_ODD)
-    if not len(faces):
-        raise EmptyForeground("The surface has vanished: no grid edge changes sign.", hint="Check masks and cameras.")
+    cases = kernels.cube_states(field, np.full(256, -1, np.int8))
+    active = np.flatnonzero(cases.ravel() - np.uint8(1) < 254)
+    if not len(active):
+        raise EmptyForeground(
+            "The surface has vanished: no grid edge changes sign.", hint="Check masks and cameras."
+        )
+    edges, faces = _march(cases, active, _PATHS, _rings())
     first, second = edges[:, 0].copy(), edges[:, 1].copy()
-    points = compact(first, second, np.full(field.size, -1, np.int32))
+    points = kernels.compact(first, second, np.zeros(field.size, np.int32))
     return TetTopology(points, first, second, faces)
 
 
@@ -57,70 +66,63 @@ def place_vertices(
     return points[first] * share[:, None] + points[second] * (1.0 - share[:, None])
 
 
+@lru_cache(maxsize=1)
+def _rings() -> Int8[np.ndarray, "6 16 4 2"]:
+    """Crossed edges (lower, upper cube corner) of each tetrahedron and set of inside corners; then -1.
+
+    In order around the cut, counter-clockwise seen from outside.
+    """
+    rings = np.full((6, 16, 4, 2), -1, np.int8)
+    for path, corners in enumerate(_PATHS):
+        for mask in range(1, 15):
+            inner = [k for k in range(4) if mask >> k & 1]
+            outer = [k for k in range(4) if not mask >> k & 1]
+            ring = [(i, o) for i in inner for o in outer]
+            if len(inner) == 2:
+                ring[2], ring[3] = ring[3], ring[2]
+            order = inner + outer
+            swaps = sum(order[i] > order[j] for i in range(4) for j in range(i + 1, 4))
+            if (swaps + _IS_ODD[path]) % 2:
+                ring.reverse()
+            rings[path, mask, : len(ring)] = [sorted((corners[i], corners[o])) for i, o in ring]
+    return rings
+
+
 @njit(cache=True, nogil=True)
-def _march(field, paths, is_odd):
-    nx, ny, nz = field.shape
+def _march(cases, active, paths, rings):
+    """Edges [V, 2] as flat grid points and faces [F, 3] of the cut through the active cubes."""
+    _, cy, cz = cases.shape
+    ny, nz = cy + 1, cz + 1
+    flat_cases = cases.ravel()
     offset = np.zeros(8, np.int64)
     for corner in range(8):
         offset[corner] = ((corner & 1) * ny + (corner >> 1 & 1)) * nz + (corner >> 2)
-    values = field.ravel()
-    # An edge is its lower grid point and which of the seven directions it takes.
-    number_of = np.full(values.shape[0] * 8, -1, np.int32)
-    edges, faces = np.zeros((1 << 12, 2), np.int32), np.zeros((1 << 13, 3), np.int32)
+    # An edge is its lower grid point and which of the seven directions it takes; 0 is not yet numbered.
+    number_of = np.zeros((cases.shape[0] + 1) * ny * nz * 8, np.int32)
+    edges = np.zeros((19 * active.shape[0], 2), np.int32)
+    faces = np.zeros((12 * active.shape[0], 3), np.int32)
     edge_count, face_count = 0, 0
-    order, corner_of = np.zeros(4, np.int64), np.zeros(4, np.int64)
     vertex = np.zeros(4, np.int32)
-    for x in range(nx - 1):
-        for y in range(ny - 1):
-            for z in range(nz - 1):
-                base = (x * ny + y) * nz + z
-                inside = 0
-                for corner in range(8):
-                    inside += values[base + offset[corner]] < 0
-                if inside == 0 or inside == 8:
-                    continue
-                if face_count + 12 > faces.shape[0]:
-                    faces = np.concatenate((faces, np.zeros_like(faces)))
-                if edge_count + 19 > edges.shape[0]:
-                    edges = np.concatenate((edges, np.zeros_like(edges)))
-                for path in range(6):
-                    inner, outer = 0, 3
-                    for k in range(4):
-                        corner_of[k] = paths[path, k]
-                        if values[base + offset[corner_of[k]]] < 0:
-                            order[inner] = k
-                            inner += 1
-                    if inner == 0 or inner == 4:
-                        continue
-                    outer = inner
-                    for k in range(4):
-                        if values[base + offset[corner_of[k]]] >= 0:
-                            order[outer] = k
-                            outer += 1
-                    swaps = is_odd[path]
-                    for i in range(4):
-                        for j in range(i + 1, 4):
-                            swaps += order[i] > order[j]
-                    count = 4 if inner == 2 else 3
-                    for k in range(count):
-                        # Crossed edges in order around the cut.
-                        if inner == 1:
-                            p, q = order[0], order[1 + k]
-                        elif inner == 3:
-                            p, q = order[k], order[3]
-                        else:
-                            p, q = order[k >> 1], order[2 + ((k + 1) >> 1 & 1)]
-                        low, high = min(corner_of[p], corner_of[q]), max(corner_of[p], corner_of[q])
-                        key = (base + offset[low]) * 8 + (high - low)
-                        if number_of[key] < 0:
-                            number_of[key] = edge_count
-                            edges[edge_count, 0] = base + offset[low]
-                            edges[edge_count, 1] = base + offset[high]
-                            edge_count += 1
-                        vertex[k] = number_of[key]
-                    for k in range(count - 2):
-                        faces[face_count, 0] = vertex[0]
-                        faces[face_count, 1] = vertex[k + 2] if swaps & 1 else vertex[k + 1]
-                        faces[face_count, 2] = vertex[k + 1] if swaps & 1 else vertex[k + 2]
-                        face_count += 1
+    for index in active:
+        base = (index // (cy * cz) * ny + index // cz % cy) * nz + index % cz
+        for path in range(6):
+            mask = 0
+            for k in range(4):
+                mask |= (flat_cases[index] >> paths[path, k] & 1) << k
+            count = 0
+            while count < 4 and rings[path, mask, count, 0] >= 0:
+                low, high = rings[path, mask, count]
+                key = (base + offset[low]) * 8 + (high - low)
+                if number_of[key] == 0:
+                    edges[edge_count, 0] = base + offset[low]
+                    edges[edge_count, 1] = base + offset[high]
+                    edge_count += 1
+                    number_of[key] = edge_count
+                vertex[count] = number_of[key] - 1
+                count += 1
+            for k in range(count - 2):
+                faces[face_count, 0] = vertex[0]
+                faces[face_count, 1] = vertex[k + 1]
+                faces[face_count, 2] = vertex[k + 2]
+                face_count += 1
     return edges[:edge_count].copy(), faces[:face_count].copy()

@@ -1,7 +1,7 @@
 """FlexiCubes (Shen et al. 2023): dual marching cubes whose vertices are placed by learnt weights.
 
-Differences from the publication: only active cubes are stored and touched, and quads are split along the shorter
-diagonal instead of by a learnt weight with a centre vertex, which halves the triangles to rasterise.
+Differences from the publication: only active cubes are stored and touched, and quads are split along the
+shorter diagonal instead of by a learnt weight with a centre vertex, which halves the triangles to rasterise.
 """
 
 from __future__ import annotations
@@ -36,47 +36,53 @@ _AROUND = np.array(
 class Topology:
     """Which grid points, cubes, vertices and faces a field's surface has. D dual vertices, E crossings."""
 
-    points: Int64[np.ndarray, "U"]
+    points: Int64[np.ndarray, " U"]
     """Flat indices of the grid points that end a crossed edge."""
-    cubes: Int64[np.ndarray, "A"]
+    cubes: Int64[np.ndarray, " A"]
     """Flat indices of the active cubes."""
-    start: Int32[np.ndarray, "D+1"]
-    cube: Int32[np.ndarray, "D"]
-    edge: Int32[np.ndarray, "E"]
-    first: Int32[np.ndarray, "E"]
-    second: Int32[np.ndarray, "E"]
+    start: Int32[np.ndarray, " D+1"]
+    """The crossings of vertex d are start[d] to start[d + 1]."""
+    cube: Int32[np.ndarray, " D"]
+    """Each vertex' cube, as a position in `cubes`."""
+    edge: Int32[np.ndarray, " E"]
+    """Local edge of each crossing in its cube, see `cube_cases.EDGES`."""
+    first: Int32[np.ndarray, " E"]
+    second: Int32[np.ndarray, " E"]
     """Ends of each crossing, as positions in `points`."""
     quads: Int32[np.ndarray, "Q 4"]
 
 
 def extract_topology(field: Float32[np.ndarray, "X Y Z"]) -> Topology:
-    """Find the surface of a field that is negative inside. Its border must be positive, then the surface is closed.
+    """Find the surface of a field that is negative inside; closed if its border is positive.
 
-    Cost: 6 ns a grid point and 0.1 us a vertex.
+    Cost: 2 ns a grid point and 0.1 us a vertex.
 
     Raises:
         EmptyForeground: No sign change.
     """
     tables = cube_cases()
-    cells = tuple(n - 1 for n in field.shape)
-    cases = np.zeros(cells, np.uint8)
-    kernels.cube_states(field, tables.ambiguous_face, cases)
-    first_vertex = np.zeros(cells, np.int32)
+    cases = kernels.cube_states(field, tables.ambiguous_face)
+    # Cases 1 to 254; 0 wraps to 255.
+    active = np.flatnonzero(cases.ravel() - np.uint8(1) < 254)
+    if not len(active):
+        raise EmptyForeground(
+            "The surface has vanished: no grid edge changes sign.", hint="Check masks and cameras."
+        )
+    first_vertex = np.zeros(cases.shape, np.int32)
     start, cube, edge, first, second = kernels.dual_vertices(
-        cases, tables.groups, tables.group_of_edge, EDGES, first_vertex
+        cases, active, tables.groups, tables.group_of_edge, EDGES, first_vertex
     )
-    if not len(cube):
-        raise EmptyForeground("The surface has vanished: no grid edge changes sign.", hint="Check masks and cameras.")
     quad = np.zeros((len(edge), 4), np.int32)
-    count = kernels.quads(field, cases, tables.group_of_edge, first_vertex, _AROUND, quad)
-    scratch = np.full(field.size, -1, np.int32)
-    points = kernels.compact(first, second, scratch)
-    cubes = kernels.compact(cube, cube[:0], scratch)
-    return Topology(points, cubes, start, cube, edge, first, second, quad[:count])
+    count = kernels.quads(field, cases, active, tables.group_of_edge, first_vertex, _AROUND, quad)
+    points = kernels.compact(first, second, np.zeros(field.size, np.int32))
+    return Topology(points, active, start, cube, edge, first, second, quad[:count])
 
 
 def place_vertices(
-    points: Float[Tensor, "U 3"], field: Float[Tensor, " U"], weights: Float[Tensor, "A 20"] | None, topology: Topology
+    points: Float[Tensor, "U 3"],
+    field: Float[Tensor, " U"],
+    weights: Float[Tensor, "A 20"] | None,
+    topology: Topology,
 ) -> Float[Tensor, "D 3"]:
     """Vertex positions; differentiable in all three.
 
@@ -100,7 +106,10 @@ def triangles(topology: Topology, vertices: Float[Tensor, "D 3"]) -> Int32[Tenso
 
 
 def deviation(
-    points: Float[Tensor, "U 3"], field: Float[Tensor, " U"], vertices: Float[Tensor, "D 3"], topology: Topology
+    points: Float[Tensor, "U 3"],
+    field: Float[Tensor, " U"],
+    vertices: Float[Tensor, "D 3"],
+    topology: Topology,
 ) -> Float[Tensor, ""]:
     """L_dev: how unevenly far vertices are from the crossings around them, world units; differentiable.
 
@@ -131,7 +140,8 @@ class _Place(torch.autograd.Function):
     def forward(ctx: Any, points: Tensor, field: Tensor, weights: Tensor, topology: Topology) -> Tensor:
         t = topology
         inputs = (
-            array_of(points), array_of(field), array_of(weights), EDGES, t.start, t.cube, t.edge, t.first, t.second,
+            array_of(points), array_of(field), array_of(weights), EDGES, t.start, t.cube, t.edge, t.first,
+            t.second,
         )  # fmt: skip
         vertices = np.zeros((len(t.cube), 3), inputs[0].dtype)
         kernels.place(*inputs, vertices)
@@ -141,5 +151,5 @@ class _Place(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
         gradients = [np.zeros_like(array) for array in ctx.inputs[:3]]
-        kernels.place_backward(*ctx.inputs, ctx.vertices, array_of(upstream), *gradients)
+        kernels.place_backward(*ctx.inputs, ctx.vertices, array_of(upstream), *gradients)  # type: ignore[call-arg]
         return (*(torch.from_numpy(gradient) for gradient in gradients), None)

@@ -1,7 +1,8 @@
-"""Numba kernels of dual marching cubes: which vertices and quads there are, where they lie, and the gradients.
+"""Numba kernels of dual marching cubes: which vertices and quads there are, where they lie, their gradients.
 
-Grid points are numbered (x * Y + y) * Z + z. A dual vertex lies at the beta-weighted mean of its cube's crossings,
-and a crossing at (p_a s_b - p_b s_a) / (s_b - s_a), s = alpha * field (FlexiCubes, Shen et al. 2023, section 4.2).
+Grid points are numbered (x * Y + y) * Z + z. A dual vertex lies at the beta-weighted mean of its cube's
+crossings, and a crossing at (p_a s_b - p_b s_a) / (s_b - s_a), s = alpha * field (FlexiCubes, Shen et al.
+2023, section 4.2).
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from numba import njit
 _LEAST_SQUARE = 1e-12
 """Bounds the gradient by the field at 1e6: an edge whose two ends are nearly 0 has no defined crossing."""
 
+
 @njit(cache=True, nogil=True)
-def cube_states(field, ambiguous_face, cases):
-    """Fill cases [X-1, Y-1, Z-1] with the resolved case of each cube."""
-    nx, ny, nz = cases.shape
+def cube_states(field, ambiguous_face):
+    """The resolved case of each cube, [X-1, Y-1, Z-1]."""
+    nx, ny, nz = field.shape[0] - 1, field.shape[1] - 1, field.shape[2] - 1
+    cases = np.zeros((nx, ny, nz), np.uint8)
     for x in range(nx):
         for y in range(ny):
             for z in range(nz):
@@ -37,69 +40,73 @@ def cube_states(field, ambiguous_face, cases):
                 k = z + (step if face >> 1 == 2 else 0)
                 if 0 <= i < nx and 0 <= j < ny and 0 <= k < nz and ambiguous_face[raw[i, j, k]] >= 0:
                     cases[x, y, z] = 255 - raw[x, y, z]
+    return cases
 
 
 @njit(cache=True, nogil=True)
-def dual_vertices(cases, groups, group_of_edge, edges, first_vertex):
-    """Number the dual vertices; first_vertex [X-1, Y-1, Z-1] gets the first of each cube or -1.
+def dual_vertices(cases, active, groups, group_of_edge, edges, first_vertex):
+    """Number the dual vertices of the active cubes; first_vertex [X-1, Y-1, Z-1] gets the first of each.
 
-    Returns (start [D + 1], cube [D], crossing_edge [E], crossing_a [E], crossing_b [E]): the crossings of vertex d are
-    start[d] to start[d + 1]; cube is its flat cube index; a and b are grid points, edge the local edge.
+    Returns (start [D + 1], cube [D], edge [E], a [E], b [E]): the crossings of vertex d are start[d] to
+    start[d + 1]; cube is its position in `active`; edge is the local edge; a and b are grid points.
     """
-    nx, ny, nz = cases.shape
+    _, ny, nz = cases.shape
+    flat_cases, flat_first = cases.ravel(), first_vertex.ravel()
     count, crossings = 0, 0
-    for x in range(nx):
-        for y in range(ny):
-            for z in range(nz):
-                case = cases[x, y, z]
-                first_vertex[x, y, z] = count if groups[case] else -1
-                count += groups[case]
-                for edge in range(12):
-                    crossings += group_of_edge[case, edge] >= 0
+    for i in range(active.shape[0]):
+        case = flat_cases[active[i]]
+        flat_first[active[i]] = count
+        count += groups[case]
+        for edge in range(12):
+            crossings += group_of_edge[case, edge] >= 0
+    offset = np.zeros(8, np.int64)
+    for k in range(8):
+        offset[k] = ((k & 1) * (ny + 1) + (k >> 1 & 1)) * (nz + 1) + (k >> 2)
     start = np.zeros(count + 1, np.int32)
     cube = np.zeros(count, np.int32)
     crossing = np.zeros((3, crossings), np.int32)
-    at = 0
-    for x in range(nx):
-        for y in range(ny):
-            for z in range(nz):
-                case, vertex = cases[x, y, z], first_vertex[x, y, z]
-                for group in range(groups[case]):
-                    cube[vertex + group] = (x * ny + y) * nz + z
-                    for edge in range(12):
-                        if group_of_edge[case, edge] != group:
-                            continue
-                        a, b = edges[edge, 0], edges[edge, 1]
-                        crossing[0, at] = edge
-                        crossing[1, at] = ((x + (a & 1)) * (ny + 1) + y + (a >> 1 & 1)) * (nz + 1) + z + (a >> 2)
-                        crossing[2, at] = ((x + (b & 1)) * (ny + 1) + y + (b >> 1 & 1)) * (nz + 1) + z + (b >> 2)
-                        at += 1
-                    start[vertex + group + 1] = at
+    at, vertex = 0, 0
+    for i in range(active.shape[0]):
+        case = flat_cases[active[i]]
+        x, y, z = active[i] // (ny * nz), active[i] // nz % ny, active[i] % nz
+        corner = (x * (ny + 1) + y) * (nz + 1) + z
+        for group in range(groups[case]):
+            for edge in range(12):
+                if group_of_edge[case, edge] == group:
+                    crossing[0, at] = edge
+                    crossing[1, at] = corner + offset[edges[edge, 0]]
+                    crossing[2, at] = corner + offset[edges[edge, 1]]
+                    at += 1
+            cube[vertex] = i
+            vertex += 1
+            start[vertex] = at
     return start, cube, crossing[0], crossing[1], crossing[2]
 
 
 @njit(cache=True, nogil=True)
-def quads(field, cases, group_of_edge, first_vertex, around, quad):
-    """One quad for each crossed inner grid edge, corners counter-clockwise seen from outside. Returns their number.
+def quads(field, cases, active, group_of_edge, first_vertex, around, quad):
+    """One quad for each crossed inner grid edge, counter-clockwise seen from outside. Returns their number.
 
-    around[axis, k] = (steps back along the two other axes, local edge) of the k-th cube around an edge, in the order
+    around[axis, k] = (steps back along x, y, z; local edge) of the k-th cube around an edge, in the order
     that is counter-clockwise seen from the edge's far end.
     """
-    nx, ny, nz = field.shape
+    _, ny, nz = cases.shape
     count = 0
-    for axis in range(3):
-        sx, sy, sz = axis == 0, axis == 1, axis == 2
-        for x in range(0 if sx else 1, nx - 1):
-            for y in range(0 if sy else 1, ny - 1):
-                for z in range(0 if sz else 1, nz - 1):
-                    inside = field[x, y, z] < 0
-                    if inside == (field[x + sx, y + sy, z + sz] < 0):
-                        continue
-                    for k in range(4):
-                        i, j, m = x - around[axis, k, 0], y - around[axis, k, 1], z - around[axis, k, 2]
-                        vertex = first_vertex[i, j, m] + group_of_edge[cases[i, j, m], around[axis, k, 3]]
-                        quad[count, k if inside else 3 - k] = vertex
-                    count += 1
+    for index in active:
+        # Each inner edge starts at the lowest corner of one active cube.
+        x, y, z = index // (ny * nz), index // nz % ny, index % nz
+        inside = field[x, y, z] < 0
+        for axis in range(3):
+            sx, sy, sz = axis == 0, axis == 1, axis == 2
+            if inside == (field[x + sx, y + sy, z + sz] < 0):
+                continue
+            if (x == 0 and not sx) or (y == 0 and not sy) or (z == 0 and not sz):
+                continue
+            for k in range(4):
+                i, j, m = x - around[axis, k, 0], y - around[axis, k, 1], z - around[axis, k, 2]
+                vertex = first_vertex[i, j, m] + group_of_edge[cases[i, j, m], around[axis, k, 3]]
+                quad[count, k if inside else 3 - k] = vertex
+            count += 1
     return count
 
 
@@ -107,27 +114,26 @@ def quads(field, cases, group_of_edge, first_vertex, around, quad):
 def compact(first, second, number_of):
     """The distinct values of two index arrays, and both arrays renumbered into them.
 
-    number_of: scratch of -1 for every possible value; handed back as it came.
+    number_of: zeros for every possible value; fresh ones cost nothing where they are not touched.
     """
     distinct = np.zeros(2 * first.shape[0], np.int64)
     count = 0
     for indices in (first, second):
         for i in range(indices.shape[0]):
-            if number_of[indices[i]] < 0:
-                number_of[indices[i]] = count
-                distinct[count] = indices[i]
+            value = indices[i]
+            if number_of[value] == 0:
+                distinct[count] = value
                 count += 1
-    for indices in (first, second):
-        for i in range(indices.shape[0]):
-            indices[i] = number_of[indices[i]]
-    for i in range(count):
-        number_of[distinct[i]] = -1
+                number_of[value] = count
+            indices[i] = number_of[value] - 1
     return distinct[:count].copy()
 
 
 @njit(cache=True, nogil=True)
 def place(points, field, weights, corners, start, cube, edge, a, b, vertices):
-    """vertices[d] from grid points [U, 3], their field [U] and weights [A, 20] (alpha of 8 corners, beta of 12 edges)."""
+    """vertices[d] from grid points [U, 3], their field [U] and weights [A, 20] (alpha of 8 corners, beta of
+    12 edges).
+    """
     for d in range(start.shape[0] - 1):
         row = weights[cube[d]]
         x, y, z, total = 0.0, 0.0, 0.0, 0.0
@@ -147,7 +153,20 @@ def place(points, field, weights, corners, start, cube, edge, a, b, vertices):
 
 @njit(cache=True, nogil=True)
 def place_backward(
-    points, field, weights, corners, start, cube, edge, a, b, vertices, upstream, points_grad, field_grad, weights_grad
+    points,
+    field,
+    weights,
+    corners,
+    start,
+    cube,
+    edge,
+    a,
+    b,
+    vertices,
+    upstream,
+    points_grad,
+    field_grad,
+    weights_grad,
 ):
     """Adjoint of `place`: adds to the gradients of points, field and weights."""
     for d in range(start.shape[0] - 1):
@@ -182,8 +201,9 @@ def place_backward(
 
 @njit(cache=True, nogil=True)
 def deviation(points, field, start, a, b, vertices, points_grad, field_grad, vertices_grad):
-    """L_dev of FlexiCubes (section 4.3): mean over vertices of the mean absolute deviation of its distances to its
-    plain crossings from their mean. Returns it and adds its gradients."""
+    """L_dev of FlexiCubes (section 4.3): mean over vertices of the mean absolute deviation of its distances
+    to its plain crossings from their mean. Returns it and adds its gradients.
+    """
     count = start.shape[0] - 1
     crossing = np.zeros((12, 3))
     distance = np.zeros(12)
@@ -225,7 +245,7 @@ def deviation(points, field, start, a, b, vertices, points_grad, field_grad, ver
 
 @njit(cache=True, nogil=True)
 def triangulate(quad, vertices, faces):
-    """Two triangles a quad, split along the shorter diagonal: the flatter and the better shaped of the two."""
+    """Two triangles a quad, split along the shorter diagonal: the flatter, better shaped of the two."""
     for q in range(quad.shape[0]):
         across, along = 0.0, 0.0
         for k in range(3):
