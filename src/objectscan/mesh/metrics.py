@@ -289,7 +289,7 @@ def _at_least(array: np.ndarray, edge_px: int) -> np.ndarray:
     return np.pad(array, margins, mode="edge")
 
 
-def _luma(colour_srgb: Float[np.ndarray, "*shape 3"]) -> Float32[np.ndarray, "*shape"]:
+def _luma(colour_srgb: Float[np.ndarray, "*shape 3"]) -> Float32[np.ndarray, " *shape"]:
     bt601 = np.array([0.299, 0.587, 0.114], np.float32)  # the luma of the GMSD paper
     return np.asarray(colour_srgb @ bt601, np.float32)
 

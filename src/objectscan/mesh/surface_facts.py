@@ -64,7 +64,7 @@ def surface_facts(reconstruction: Reconstruction) -> SurfaceFacts:
     )
 
 
-def boundary_loops(faces: Int[np.ndarray, "F 3"]) -> list[Int[np.ndarray, L]]:
+def boundary_loops(faces: Int[np.ndarray, "F 3"]) -> list[Int[np.ndarray, " L"]]:
     """Closed chains of edges that only one face has, as vertex indices in face order.
 
     Where several loops touch in a vertex they are walked in one of the possible ways.

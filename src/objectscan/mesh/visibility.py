@@ -33,7 +33,7 @@ class Visibility:
     """How much of the surface the cameras saw."""
 
     samples: SurfaceSamples
-    views: Int32[np.ndarray, S]
+    views: Int32[np.ndarray, " S"]
     """Number of cameras that see each sample."""
 
     @property
@@ -90,7 +90,7 @@ def visibility(
     return Visibility(samples, views)
 
 
-def seen_by(mesh: Mesh, camera: Camera, samples: SurfaceSamples) -> Bool[np.ndarray, S]:
+def seen_by(mesh: Mesh, camera: Camera, samples: SurfaceSamples) -> Bool[np.ndarray, " S"]:
     """Which samples one camera sees, by its own depth image at the camera's size."""
     camera_from_world = np.linalg.inv(camera.world_from_camera)
     in_camera = samples.points @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
