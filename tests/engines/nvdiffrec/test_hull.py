@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from objectscan.engines.nvdiffrec.hull import HullField, carve, object_bounds, silhouettes
-from objectscan.engines.nvdiffrec.silhouettes import outline_distance
+from objectscan.engines.nvdiffrec.hull import HullField, carve, object_bounds
+from objectscan.engines.nvdiffrec.silhouettes import outline_distance, silhouettes
 from objectscan.errors import BadMasks, EmptyForeground
 from objectscan.types import Camera, View
 

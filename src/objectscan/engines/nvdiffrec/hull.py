@@ -8,11 +8,9 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numba import njit
 
-from objectscan.engines.nvdiffrec.silhouettes import Silhouettes, silhouettes
+from objectscan.engines.nvdiffrec.silhouettes import Silhouettes
 from objectscan.errors import EmptyForeground
 from objectscan.render.threads import run_jobs, split_range
-
-__all__ = ["HullField", "Silhouettes", "carve", "object_bounds", "silhouettes"]
 
 _COARSE_POINTS = 48
 _BORDER_CELLS = 3
