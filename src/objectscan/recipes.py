@@ -1,6 +1,6 @@
 """Recipes: what to reconstruct and how finely, as frozen values. Presets are values, not files.
 
-A job keeps its fully expanded recipe, so that any result can be repeated. Machine limits are settings, not here.
+A job keeps its fully expanded recipe, so that any result can be repeated. Machine limits are settings.
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ def _replaced(options: Any, path: list[str], value: Any, full_name: str) -> Any:
             raise BadRecipe(f"Option '{full_name}' has no parts.", hint=f"Set '{path[0]}' itself.")
         return replace(options, **{path[0]: _replaced(current, path[1:], value, full_name)})
     if dataclasses.is_dataclass(current):
-        raise BadRecipe(f"Option '{full_name}' is a group.", hint="Set one of its parts, such as 'budget.faces'.")
+        raise BadRecipe(
+            f"Option '{full_name}' is a group.", hint="Set one of its parts, such as 'budget.faces'."
+        )
     return replace(options, **{path[0]: _checked(current, value, full_name)})
 
 
@@ -143,7 +145,9 @@ def _checked(current: Any, value: Any, full_name: str) -> Any:
     kind = type(current)
     fits = isinstance(value, kind) and isinstance(value, bool) == isinstance(current, bool)
     if not fits:
-        raise BadRecipe(f"Option '{full_name}' takes {kind.__name__}, not {value!r}.", hint=f"Example: {current!r}.")
+        raise BadRecipe(
+            f"Option '{full_name}' takes {kind.__name__}, not {value!r}.", hint=f"Example: {current!r}."
+        )
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
         raise BadRecipe(f"Option '{full_name}' is {value}, below 0.", hint=f"Example: {current!r}.")
     return value

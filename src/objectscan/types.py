@@ -126,7 +126,7 @@ class Reconstruction:
     passes: tuple[PassReport, ...]
     cameras: Mapping[str, Camera] = field(default_factory=dict)
     """Refined camera by photo name; empty if the engine kept the given ones."""
-    invented_faces: Int32[np.ndarray, "I"] = field(default_factory=lambda: np.zeros(0, np.int32))
+    invented_faces: Int32[np.ndarray, " I"] = field(default_factory=lambda: np.zeros(0, np.int32))
     """Indices of faces that close a hole which no photo shows."""
     findings: tuple[Finding, ...] = ()
 

@@ -27,8 +27,8 @@ class Engine(Protocol):
     ) -> Reconstruction:
         """Reconstruct the object.
 
-        Deterministic for a seed on one machine. `report` may raise `Cancelled`; what `checkpoints` hold from an
-        earlier, killed run of the same recipe, capture and seed is not computed again.
+        Deterministic for a seed on one machine. `report` may raise `Cancelled`; what `checkpoints` hold from
+        an earlier, killed run of the same recipe, capture and seed is not computed again.
 
         Raises:
             ReconstructionError: The photos did not work out.

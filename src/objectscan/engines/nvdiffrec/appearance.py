@@ -44,7 +44,9 @@ class Appearance:
         return self._prefilter(self.radiance())
 
     def regularisation(self) -> Tensor:
-        """Priors: the light is white and smooth, gains are near one (else colour, light and gain trade freely)."""
+        """Priors: the light is white and smooth, gains are near one (else colour, light and gain trade
+        freely).
+        """
         radiance = self.radiance()
         chroma = (radiance - radiance.mean(dim=-1, keepdim=True)).abs().mean()
         rough = self.log_radiance.diff(dim=1).square().mean() + self.log_radiance.diff(dim=2).square().mean()
@@ -62,9 +64,13 @@ def shade(
     light: PrefilteredLight,
     gains: Float[Tensor, "P 3"],
 ) -> Float[Tensor, "P 3"]:
-    """sRGB colour of surface points, clipped at white with a small slope so that over-bright pixels can return."""
+    """SRGB colour of surface points, clipped at white with a small slope so that over-bright pixels can
+    return.
+    """
     base = linear_from_srgb(material.base_color_srgb)
-    linear = shade_split_sum(base, material.occlusion_roughness_metallic, normals, directions_to_camera, light)
+    linear = shade_split_sum(
+        base, material.occlusion_roughness_metallic, normals, directions_to_camera, light
+    )
     exposed = linear * gains
     clipped = torch.where(exposed > 1.0, 1.0 + 0.01 * (exposed - 1.0), exposed)
     return srgb_from_linear(clipped)
@@ -89,7 +95,8 @@ def render_views(
 def photo_loss(rendered: Float[Tensor, "B H W 4"], target: Float[Tensor, "B H W 5"]) -> tuple[Tensor, Tensor]:
     """(colour loss, mask loss) in sRGB over the pixels that the photo shows, divided by the object's area.
 
-    The mask term is Charbonnier's (|x| with a rounded tip), robust where a mask is wrong and blind to 8-bit steps.
+    The mask term is Charbonnier's (|x| with a rounded tip), robust where a mask is wrong and blind to 8-bit
+    steps.
     """
     known = target[..., 4:]
     area = (known * target[..., 3:4]).sum().clamp_min(1.0)

@@ -50,12 +50,18 @@ def bridge(mesh: Mesh, field: TextureField, views: Sequence[View], budget: Budge
 
 
 def texture_size_px(mesh: Mesh, views: Sequence[View], largest_px: int) -> int:
-    """The power of two that gives about one texel for each pixel with which the nearest quarter of views sees it."""
+    """The power of two that gives about one texel for each pixel with which the nearest quarter of views sees
+    it.
+    """
     corners = mesh.vertices[mesh.faces]
-    area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    area = (
+        0.5
+        * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    )
     centre = mesh.vertices.mean(axis=0)
     density = [
-        view.camera.intrinsics[0, 0] / np.linalg.norm(view.camera.world_from_camera[:3, 3] - centre) for view in views
+        view.camera.intrinsics[0, 0] / np.linalg.norm(view.camera.world_from_camera[:3, 3] - centre)
+        for view in views
     ]
     edge_px = float(np.quantile(density, 0.75) * np.sqrt(area / _ATLAS_USE))
     wanted = 2 ** int(np.ceil(np.log2(max(edge_px, 1.0)) - 0.25))
@@ -70,7 +76,12 @@ def bake(mesh: Mesh, uv: UvMap, field: TextureField, size_px: int) -> Float[np.n
         sample = field(points)
     image = np.zeros((size_px * size_px, CHANNELS), np.float32)
     image[texels.index] = np.concatenate(
-        [sample.base_color_srgb.numpy(), sample.occlusion_roughness_metallic.numpy(), np.zeros((len(points), 2))], axis=1
+        [
+            sample.base_color_srgb.numpy(),
+            sample.occlusion_roughness_metallic.numpy(),
+            np.zeros((len(points), 2)),
+        ],
+        axis=1,
     )
     covered = np.zeros(size_px * size_px, bool)
     covered[texels.index] = True

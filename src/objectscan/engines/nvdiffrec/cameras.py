@@ -14,11 +14,11 @@ from objectscan.render.camera import clip_from_camera
 class ViewCameras:
     """Cameras of N views: the given ones, times a small rigid motion and focal factor that can be learnt.
 
-    The correction acts in camera axes, scaled by the distance to the object so that one unit of any parameter moves
-    the picture by about the same amount: `camera_from_world = exp(delta) @ given`.
+    The correction acts in camera axes, scaled by the distance to the object so that one unit of any parameter
+    moves the picture by about the same amount: `camera_from_world = exp(delta) @ given`.
     """
 
-    def __init__(self, level: PhotoLevel, centre: Float[np.ndarray, "3"], radius: float, *, learn: bool):
+    def __init__(self, level: PhotoLevel, centre: Float[np.ndarray, " 3"], radius: float, *, learn: bool):
         """Corrections start at zero. `centre`, `radius`: a ball around the object, world units."""
         self.delta = torch.zeros(len(level.pixels), 7, requires_grad=learn)
         """Rotation vector 3 (radians), translation 3 (in distances to the object), log focal factor."""
@@ -31,7 +31,10 @@ class ViewCameras:
         depths = given[:, 2, :3] @ self._centre + given[:, 2, 3]
         clips = [
             clip_from_camera(
-                level.intrinsics[i], level.size, max(depth - 2 * self._radius, 0.02 * depth), depth + 2 * self._radius
+                level.intrinsics[i],
+                level.size,
+                max(depth - 2 * self._radius, 0.02 * depth),
+                depth + 2 * self._radius,
             )
             for i, depth in zip(index.tolist(), depths, strict=True)
         ]
@@ -40,13 +43,19 @@ class ViewCameras:
         if not self._learn:
             return clip @ camera
         delta = self.delta[index]
-        zoom = torch.diag_embed(torch.cat([delta[:, 6:].exp().expand(-1, 2), torch.ones(len(index), 2)], dim=1))
+        zoom = torch.diag_embed(
+            torch.cat([delta[:, 6:].exp().expand(-1, 2), torch.ones(len(index), 2)], dim=1)
+        )
         return clip @ zoom @ self._motion(delta, torch.as_tensor(depths, dtype=torch.float32)) @ camera
 
     def centres(self, level: PhotoLevel, index: Tensor) -> Float[Tensor, "B 3"]:
-        """Camera positions in the world. The learnt correction is ignored: it turns view directions by < 1 degree."""
+        """Camera positions in the world. The learnt correction is ignored: it turns view directions by < 1
+        degree.
+        """
         given = level.camera_from_world[index.numpy()]
-        return torch.as_tensor(-np.einsum("nji,nj->ni", given[:, :3, :3], given[:, :3, 3]), dtype=torch.float32)
+        return torch.as_tensor(
+            -np.einsum("nji,nj->ni", given[:, :3, :3], given[:, :3, 3]), dtype=torch.float32
+        )
 
     def corrected(self, level: PhotoLevel) -> tuple[np.ndarray, np.ndarray]:
         """(camera_from_world [N, 4, 4], focal factor [N]) with the correction applied."""
@@ -57,8 +66,8 @@ class ViewCameras:
 
     @staticmethod
     def _motion(delta: Tensor, depths: Tensor) -> Float[Tensor, "B 4 4"]:
-        # The rotation turns about the point on the optical axis at the object's depth, so that it and the shift are
-        # separate: about the camera centre, a turn and a shift would move the picture alike.
+        # The rotation turns about the point on the optical axis at the object's depth, so that it and the
+        # shift are separate: about the camera centre, a turn and a shift would move the picture alike.
         x, y, z = delta[:, 0], delta[:, 1], delta[:, 2]
         zero = torch.zeros_like(x)
         rotation = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)

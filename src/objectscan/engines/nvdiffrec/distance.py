@@ -9,10 +9,12 @@ from scipy.ndimage import map_coordinates
 
 
 def redistance(field: Float32[np.ndarray, "X Y Z"], spacing: float) -> Float32[np.ndarray, "X Y Z"]:
-    """The same surface as a distance: |gradient| near 1, so that a step of an optimiser moves it by its own size.
+    """The same surface as a distance: |gradient| near 1, so that a step of an optimiser moves it by its own
+    size.
 
-    Values next to the surface keep the ratio that places it (first-order accurate crossings); the others come from
-    fast sweeping (Zhao 2005, eq. 2.4). In: any field, negative inside, world units. Cost: 25 ns a grid point.
+    Values next to the surface keep the ratio that places it (first-order accurate crossings); the others come
+    from fast sweeping (Zhao 2005, eq. 2.4). In: any field, negative inside, world units. Cost: 25 ns a grid
+    point.
     """
     # A border counts as outside: a closed surface is promised to the extraction.
     distance = np.full(field.shape, np.float32(1e9))
@@ -26,15 +28,16 @@ def redistance(field: Float32[np.ndarray, "X Y Z"], spacing: float) -> Float32[n
 
 def resample(
     field: Float32[np.ndarray, "X Y Z"],
-    origin: Float32[np.ndarray, "3"],
+    origin: Float32[np.ndarray, " 3"],
     spacing: float,
     target_shape: tuple[int, int, int],
-    target_origin: Float32[np.ndarray, "3"],
+    target_origin: Float32[np.ndarray, " 3"],
     target_spacing: float,
 ) -> Float32[np.ndarray, "A B C"]:
     """Trilinear values of one grid at the points of another; beyond its border the nearest value."""
     axes = [
-        (target_origin[k] + target_spacing * np.arange(target_shape[k]) - origin[k]) / spacing for k in range(3)
+        (target_origin[k] + target_spacing * np.arange(target_shape[k]) - origin[k]) / spacing
+        for k in range(3)
     ]
     points = np.stack(np.meshgrid(*axes, indexing="ij"))
     return map_coordinates(field, points, order=1, mode="nearest", output=np.float32)

@@ -47,10 +47,12 @@ class NvdiffrecEngine:
     """Optimises geometry, PBR materials and light from posed, masked photos (Munkberg et al., CVPR 2022)."""
 
     name = "nvdiffrec"
-    stages = (("hull", 0.02), ("stereo", 0.15), ("shape", 0.35), ("bridge", 0.03), ("refine", 0.45))
+    stages: tuple[tuple[str, float], ...] = (("hull", 0.02), ("stereo", 0.15), ("shape", 0.35), ("bridge", 0.03), ("refine", 0.45))
 
     def memory_bytes(self, capture: Capture, recipe: Recipe) -> int:
-        """Photos of the finest level, the grid with its optimiser state, one step's tensors (measured factors)."""
+        """Photos of the finest level, the grid with its optimiser state, one step's tensors (measured
+        factors).
+        """
         edge_px = max(*recipe.shape.image_edges_px, recipe.refine.image_edge_px)
         pixels = [
             np.prod([side * min(1.0, edge_px / max(view.camera.size)) for side in view.camera.size])
@@ -82,7 +84,8 @@ class NvdiffrecEngine:
         self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
     ) -> _Setup:
         start = starting_surface(capture, recipe, seed=seed, report=report, checkpoints=checkpoints)
-        # The texture field covers the cube around the box, with room for a surface that grows while it is fitted.
+        # The texture field covers the cube around the box, with room for a surface that grows while it is
+        # fitted.
         centre, radius = start.box.mean(axis=0), 0.55 * start.longest_side
         level = photo_level(capture.views, recipe.shape.image_edges_px[0])
         return _Setup(
@@ -98,7 +101,9 @@ class NvdiffrecEngine:
     ) -> tuple[Mesh, PassReport]:  # fmt: skip
         saved = checkpoints.load("shape")
         if saved is None:
-            shape = ShapePass(setup.grid, setup.field, setup.appearance, setup.cameras, capture.views, recipe.shape)
+            shape = ShapePass(
+                setup.grid, setup.field, setup.appearance, setup.cameras, capture.views, recipe.shape
+            )
             mesh, pass_report = shape.run(rng, report)
             saved = {
                 "vertices": mesh.vertices, "faces": mesh.faces, "field": setup.field.rows.array,
@@ -111,7 +116,13 @@ class NvdiffrecEngine:
         return Mesh(saved["vertices"], saved["faces"]), _report_from("shape", saved)
 
     def _bridge(
-        self, mesh: Mesh, setup: _Setup, capture: Capture, recipe: Recipe, report: ProgressFn, checkpoints: Checkpoints
+        self,
+        mesh: Mesh,
+        setup: _Setup,
+        capture: Capture,
+        recipe: Recipe,
+        report: ProgressFn,
+        checkpoints: Checkpoints,
     ) -> TexturedStart:
         report(Progress("bridge", 0.0))
         saved = checkpoints.load("bridge")

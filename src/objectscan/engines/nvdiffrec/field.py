@@ -1,7 +1,7 @@
 """The texture of pass 1 as a function of space: an additive multi-resolution grid.
 
-Like the hash grid of Mueller et al. 2022 (Instant NGP) but each level stores the nine material channels themselves
-and the levels are summed: no network has to be run, which on a CPU is the larger half of the cost.
+Like the hash grid of Mueller et al. 2022 (Instant NGP) but each level stores the nine material channels
+themselves and the levels are summed: no network has to be run, which on a CPU is the larger half of the cost.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ class MaterialSample:
 class TextureField:
     """Material over a box of space, learnt. Cost: 0.25 us a point and thread forward, twice that backward."""
 
-    def __init__(self, lower: Float[np.ndarray, "3"], edge: float, cells: tuple[int, ...] = (8, 32, 64, 128)):
-        """Nine channels: base colour 3, occlusion-roughness-metallic 3, normal offset 3, all before squashing.
+    def __init__(self, lower: Float[np.ndarray, " 3"], edge: float, cells: tuple[int, ...] = (8, 32, 64, 128)):
+        """Nine channels: base colour 3, occlusion-roughness-metallic 3, normal offset 3, all before
+        squashing.
 
-        Cover the cube [lower, lower + edge] (world units) with grids of `cells` cells a side."""
+        Cover the cube [lower, lower + edge] (world units) with grids of `cells` cells a side.
+        """
         self._lower = torch.as_tensor(np.asarray(lower), dtype=torch.float32)
         self._edge = float(edge)
         rows = [min((n + 1) ** 3, _HASHED_ROWS) for n in cells]
@@ -71,7 +73,8 @@ class _Lookup(torch.autograd.Function):
         values = np.zeros((len(points), CHANNELS), np.float32)
         layout = (grid.starts, grid.cells, grid.hashed)
         run_jobs(
-            lambda a, b: field_kernels.lookup(points, grid.rows.array, *layout, a, b, values), split_range(len(points))
+            lambda a, b: field_kernels.lookup(points, grid.rows.array, *layout, a, b, values),
+            split_range(len(points)),
         )
         ctx.points, ctx.grid = points, grid
         return torch.from_numpy(values)
@@ -85,9 +88,17 @@ class _Lookup(torch.autograd.Function):
         points_grad = np.zeros((parts, *points.shape), np.float32)
         run_jobs(
             lambda part: field_kernels.lookup_backward(
-                points, grid.rows.array, grid.starts, grid.cells, grid.hashed, levels[part], gradient,
-                grid.rows.gradient, grid.rows.touched, points_grad[part],
-            ),  # fmt: skip
+                points,
+                grid.rows.array,
+                grid.starts,
+                grid.cells,
+                grid.hashed,
+                levels[part],
+                gradient,
+                grid.rows.gradient,
+                grid.rows.touched,
+                points_grad[part],
+            ),
             [(part,) for part in range(parts)],
         )
         return None, torch.from_numpy(points_grad.sum(axis=0)), None

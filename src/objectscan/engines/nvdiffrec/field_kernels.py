@@ -12,7 +12,9 @@ _ONE = np.float32(1.0)
 
 @njit(cache=True, nogil=True, inline="always")
 def _row(x, y, z, cells, rows, is_hashed):
-    """Row of a grid corner within its level; large levels share rows by a spatial hash (Teschner et al. 2003)."""
+    """Row of a grid corner within its level; large levels share rows by a spatial hash (Teschner et al.
+    2003).
+    """
     if is_hashed:
         mixed = np.uint32(x) ^ (np.uint32(y) * np.uint32(2654435761)) ^ (np.uint32(z) * np.uint32(805459861))
         return np.int64(mixed % np.uint32(rows))

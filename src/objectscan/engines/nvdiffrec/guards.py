@@ -19,6 +19,6 @@ def ensure_finite(stage: str, step: int, **tensors: Tensor) -> None:
             share = float((~torch.isfinite(tensor)).float().mean())
             raise OptimisationDiverged(
                 f"In {stage}, step {step}, {100 * share:.3g} % of '{name}' is not finite.",
-                hint="This is a defect of the program or of the cameras: run `objectscan inspect` on the capture.",
+                hint="A defect of the program or of the cameras: try `objectscan inspect` on the capture.",
                 details={"stage": stage, "step": step, "tensor": name},
             )

@@ -22,7 +22,8 @@ class PhotoLevel:
     """All photos at one scale, each cut to a window of one common size around the object."""
 
     pixels: UInt8[Tensor, "N H W 5"]
-    """sRGB colour multiplied by the mask, the mask, and whether the photo shows this pixel at all; times 255."""
+    """sRGB colour multiplied by the mask, the mask, and whether the photo shows this pixel at all; times 255.
+    """
     intrinsics: Float[np.ndarray, "N 3 3"]
     """Pixels of the window."""
     camera_from_world: Float[np.ndarray, "N 4 4"]
@@ -38,11 +39,13 @@ class PhotoLevel:
 
 
 def photo_level(views: Sequence[View], longer_edge_px: int) -> PhotoLevel:
-    """Shrink the views so that their longer side has at most `longer_edge_px` pixels, and cut to the object."""
+    """Shrink views to a longer side of at most `longer_edge_px` pixels, and cut them to the object."""
     scales = [min(1.0, longer_edge_px / max(view.camera.size)) for view in views]
     windows = [_window(view, scale) for view, scale in zip(views, scales, strict=True)]
     size = (max(w[2] for w in windows), max(w[3] for w in windows))
-    cut = [_cut(view, scale, window, size) for view, scale, window in zip(views, scales, windows, strict=True)]
+    cut = [
+        _cut(view, scale, window, size) for view, scale, window in zip(views, scales, windows, strict=True)
+    ]
     return PhotoLevel(
         pixels=torch.from_numpy(np.stack([pixels for pixels, _ in cut])),
         intrinsics=np.stack([intrinsics for _, intrinsics in cut]),
@@ -66,12 +69,14 @@ def _cut(
     view: View, scale: float, window: tuple[float, float, int, int], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     shrunk = _shrunk(view, scale)
-    left = int(round(window[0] - size[0] / 2))
-    top = int(round(window[1] - size[1] / 2))
+    left = round(window[0] - size[0] / 2)
+    top = round(window[1] - size[1] / 2)
     pixels = np.zeros((size[1], size[0], 5), np.uint8)
     rows = slice(max(top, 0), min(top + size[1], shrunk.shape[0]))
     columns = slice(max(left, 0), min(left + size[0], shrunk.shape[1]))
-    pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = shrunk[rows, columns]
+    pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = shrunk[
+        rows, columns
+    ]
     intrinsics = np.array(view.camera.intrinsics, np.float64)
     intrinsics[0] *= shrunk.shape[1] / view.camera.size[0]
     intrinsics[1] *= shrunk.shape[0] / view.camera.size[1]

@@ -1,4 +1,4 @@
-"""Pass 2: fixed topology. Vertices, textures, light, exposures and (on request) cameras are refined together."""
+"""Pass 2: fixed topology. Vertices, textures, light, exposures and, on request, cameras together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from objectscan.render import (
     vertex_normals,
     vertex_tangents,
 )
-from objectscan.types import Mesh, PassReport, Progress, ProgressFn, UvMap, View
+from objectscan.types import Mesh, PassReport, Progress, ProgressFn, View
 
 STAGE = "refine"
 _TEXTURE_RATES = np.array([0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01], np.float32)
@@ -93,7 +93,11 @@ class RefinePass:
             self._textures.step(_TEXTURE_RATES * decay)
             self._vertices.step(_VERTEX_RATE_PX * self._pixel * decay)
             report(Progress(STAGE, (step + 1) / steps, f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"))
-        facts = {"colour_loss": float(losses[0]), "mask_loss": float(losses[1]), "faces": float(len(self._faces))}
+        facts = {
+            "colour_loss": float(losses[0]),
+            "mask_loss": float(losses[1]),
+            "faces": float(len(self._faces)),
+        }
         mesh = Mesh(self._vertices.array.astype(np.float32), self._faces.numpy())
         texels = self._textures.texels().copy()
         return Refined(mesh, texels, PassReport(STAGE, steps, time.perf_counter() - began, facts))
@@ -112,7 +116,9 @@ class RefinePass:
     def render(self, photos: PhotoLevel, index: Tensor) -> Float[Tensor, "B H W 4"]:
         """Pictures of the chosen views."""
         positions = self._vertices.positions
-        clip = F.pad(positions, (0, 1), value=1.0) @ self._cameras.clip_from_world(photos, index).transpose(1, 2)
+        clip = F.pad(positions, (0, 1), value=1.0) @ self._cameras.clip_from_world(photos, index).transpose(
+            1, 2
+        )
         light = self._appearance.light()
         centres = self._cameras.centres(photos, index)
         normals = vertex_normals(positions, self._faces)
@@ -120,7 +126,9 @@ class RefinePass:
 
         def colour_of(hits: Hits) -> Tensor:
             surface = interpolate_covered(torch.cat([positions, normals], dim=1), self._faces, hits)
-            corner = interpolate_covered(torch.cat([self._uv_coordinates, tangents], dim=1), self._uv_faces, hits)
+            corner = interpolate_covered(
+                torch.cat([self._uv_coordinates, tangents], dim=1), self._uv_faces, hits
+            )
             texels = self._textures(corner[:, :2])
             tangent_space = F.pad(texels[:, 6:8], (0, 1), value=1.0)
             normal = bend_normals(F.normalize(surface[:, 3:], dim=1), corner[:, 2:], tangent_space)

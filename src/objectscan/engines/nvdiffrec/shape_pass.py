@@ -29,7 +29,8 @@ _DISTANCE_RATE = 0.1
 """Largest move of the surface a step, in grid cells."""
 _REDISTANCE_EVERY = 40
 _WARM_UP_STEPS = 40
-"""Steps over which the surface's rate grows from 0: while colours are still grey they push the outline about."""
+"""Steps over which the surface's rate grows from 0: while colours are still grey they push the outline about.
+"""
 _BENDING = 0.02
 _SIGN = 0.002
 _MATERIAL_SMOOTHNESS = 0.02
@@ -57,7 +58,9 @@ class ShapePass:
             betas=(0.9, 0.99),
         )
         losses = torch.zeros(2)
-        levels = zip(self._options.resolutions, self._options.image_edges_px, self._options.steps, strict=True)
+        levels = zip(
+            self._options.resolutions, self._options.image_edges_px, self._options.steps, strict=True
+        )
         for resolution, edge_px, steps in levels:
             self.grid.refine(resolution)
             photos = photo_level(self._views, edge_px)
@@ -74,7 +77,11 @@ class ShapePass:
                 done += 1
                 report(Progress(STAGE, done / total, f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"))
         mesh = self.grid.mesh()
-        facts = {"colour_loss": float(losses[0]), "mask_loss": float(losses[1]), "faces": float(len(mesh.faces))}
+        facts = {
+            "colour_loss": float(losses[0]),
+            "mask_loss": float(losses[1]),
+            "faces": float(len(mesh.faces)),
+        }
         return mesh, PassReport(STAGE, total, time.perf_counter() - began, facts)
 
     def _step(self, photos: PhotoLevel, index: Tensor, rng: np.random.Generator, step: int) -> Tensor:
@@ -93,7 +100,9 @@ class ShapePass:
     def _render(
         self, photos: PhotoLevel, index: Tensor, vertices: Tensor, faces: Tensor, adjacency: Tensor
     ) -> tuple[Tensor, Tensor]:
-        clip = F.pad(vertices, (0, 1), value=1.0) @ self._cameras.clip_from_world(photos, index).transpose(1, 2)
+        clip = F.pad(vertices, (0, 1), value=1.0) @ self._cameras.clip_from_world(photos, index).transpose(
+            1, 2
+        )
         centres = self._cameras.centres(photos, index)
         light = self._appearance.light()
         attributes = torch.cat([vertices, vertex_normals(vertices, faces)], dim=1)
@@ -111,11 +120,15 @@ class ShapePass:
         return render_views(clip, faces, adjacency, photos.size, colour_of), seen[0]
 
     def _roughness_of_material(self, points: Tensor, rng: np.random.Generator) -> Tensor:
-        """Mean change of the material over a small random step: colour is mostly flat, so shading shows shape."""
+        """Mean change of the material over a small random step: colour is mostly flat, so shading shows
+        shape.
+        """
         if len(points) == 0:
             return torch.zeros(())
         chosen = points[torch.from_numpy(rng.integers(0, len(points), min(4096, len(points))))]
-        shift = torch.from_numpy(rng.standard_normal(chosen.shape).astype(np.float32)) * (0.5 * self.grid.spacing)
+        shift = torch.from_numpy(rng.standard_normal(chosen.shape).astype(np.float32)) * (
+            0.5 * self.grid.spacing
+        )
         here, there = self._field(chosen), self._field(chosen + shift)
         colour = (here.base_color_srgb - there.base_color_srgb).abs().mean()
         rest = (here.occlusion_roughness_metallic - there.occlusion_roughness_metallic).abs().mean()

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from objectscan.engines.nvdiffrec.distance import resample
-from objectscan.engines.nvdiffrec.hull import HullField, Silhouettes, carve, object_bounds, silhouettes
+from objectscan.engines.nvdiffrec.hull import HullField, carve, object_bounds
+from objectscan.engines.nvdiffrec.silhouettes import Silhouettes, silhouettes
 from objectscan.engines.nvdiffrec.stereo import StereoField, carved, stereo_field
 from objectscan.recipes import Recipe
 from objectscan.types import Capture, Checkpoints, Progress, ProgressFn
@@ -68,7 +69,11 @@ def starting_surface(
         saved = _as_arrays(stereo_field(capture.views, hull, recipe.stereo, report, seed=seed))
         checkpoints.save("stereo", saved)
     found = _from_arrays(saved)
-    return surface if found is None else StartingSurface(outlines, box, recipe.hull.outvoted_views, (hull, found))
+    return (
+        surface
+        if found is None
+        else StartingSurface(outlines, box, recipe.hull.outvoted_views, (hull, found))
+    )
 
 
 def _as_arrays(found: StereoField | None) -> dict[str, np.ndarray]:

@@ -1,7 +1,8 @@
-"""Hollows that no silhouette shows: depth from photo-consistency between neighbouring views, carved out of the hull.
+"""Hollows that no silhouette shows: depth from photo-consistency between neighbouring views, carved out of
+the hull.
 
-A mirror-like surface agrees between views at a wrong depth (that of what it reflects). What tells is colour: matches
-on a matt surface have the same colour in all views. Where too few do, stereo is not used at all.
+A mirror-like surface agrees between views at a wrong depth (that of what it reflects). What tells is colour:
+matches on a matt surface have the same colour in all views. Where too few do, stereo is not used at all.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _FEWEST_VOTES = 2
 _FEWEST_WEIGHT = 4.0
 _SAME_COLOUR = 0.04
 _MATT_SHARE = 0.62
-"""Share of matches with three votes that must have the same colour. Measured: 0.74 to 0.83 on matt and painted
+"""Share of matches with three votes that must have the same colour. Measured: 0.74 to 0.83 on matt and
+painted
 objects, 0.49 on brushed metal (docs/experiments.md)."""
 
 
@@ -66,8 +68,9 @@ def stereo_field(
     total, weight = np.zeros(hull.values.shape, np.float32), np.zeros(hull.values.shape, np.float32)
     for view in range(len(views)):
         kernels.integrate(
-            hull.values.shape, hull.origin, hull.spacing, level.intrinsics[view], level.camera_from_world[view],
-            depths[view], votes[view], _FEWEST_VOTES, 4.0 * hull.spacing, total, weight,
+            hull.values.shape, hull.origin, hull.spacing, level.intrinsics[view],
+            level.camera_from_world[view], depths[view], votes[view], _FEWEST_VOTES, 4.0 * hull.spacing,
+            total, weight,
         )  # fmt: skip
     return StereoField(total / np.maximum(weight, 1e-6), weight >= _FEWEST_WEIGHT, matt_share)
 
@@ -97,15 +100,16 @@ def _match_all(
     def job(view: int) -> None:
         start_depth, start_normal = np.zeros_like(grey[view]), np.zeros((*grey[view].shape, 3), np.float32)
         kernels.march(
-            hull.values, hull.origin, hull.spacing, level.intrinsics[view], world_from_camera[view], masks[view],
-            start_depth, start_normal,
+            hull.values, hull.origin, hull.spacing, level.intrinsics[view], world_from_camera[view],
+            masks[view], start_depth, start_normal,
         )  # fmt: skip
         others = neighbours[view]
         between = level.camera_from_world[others] @ world_from_camera[view]
         kernels.match(
-            grey[view], masks[view], grey[others], masks[others], level.intrinsics[others] @ between[:, :3, :3],
-            np.einsum("nij,nj->ni", level.intrinsics[others], between[:, :3, 3]), level.intrinsics[view], start_depth,
-            start_normal, deepest, _SWEEPS, _REACH_PX, seed + view, depths[view], start_normal.copy(), costs[view],
+            grey[view], masks[view], grey[others], masks[others], level.intrinsics[others] @ between[:, :3,
+            :3], np.einsum("nij,nj->ni", level.intrinsics[others], between[:, :3, 3]), level.intrinsics[view],
+            start_depth, start_normal, deepest, _SWEEPS, _REACH_PX, seed + view, depths[view],
+            start_normal.copy(), costs[view],
         )  # fmt: skip
 
     for first in range(0, len(grey), 4):
@@ -122,9 +126,18 @@ def _agreement(
     votes, spread = np.zeros(depths.shape, np.int32), np.zeros_like(depths)
     run_jobs(
         lambda view: kernels.agree(
-            view, depths, costs, colours, level.intrinsics, level.camera_from_world, world_from_camera, others[view],
-            0.8 * hull.spacing, votes[view], spread[view],
-        ),  # fmt: skip
+            view,
+            depths,
+            costs,
+            colours,
+            level.intrinsics,
+            level.camera_from_world,
+            world_from_camera,
+            others[view],
+            0.8 * hull.spacing,
+            votes[view],
+            spread[view],
+        ),
         [(view,) for view in range(len(depths))],
     )
     return votes, spread

@@ -11,7 +11,7 @@ _FLATTEST_COSINE = 0.05
 
 @njit(cache=True, nogil=True)
 def march(field, origin, spacing, intrinsics, world_from_camera, mask, depth, normal):
-    """Depth and camera-space normal at which each masked pixel's ray enters a signed field; 0 where it does not."""
+    """Depth and camera-space normal at which each masked pixel's ray enters a signed field; 0 without."""
     nx, ny, nz = field.shape
     shape = (nx, ny, nz)
     m = world_from_camera
@@ -28,14 +28,19 @@ def march(field, origin, spacing, intrinsics, world_from_camera, mask, depth, no
                 length += slope * slope
                 if slope == 0.0:
                     continue
-                one, two = (origin[k] - m[k, 3]) / slope, (origin[k] + spacing * (shape[k] - 1) - m[k, 3]) / slope
+                one = (origin[k] - m[k, 3]) / slope
+                two = one + spacing * (shape[k] - 1) / slope
                 near, far = max(near, min(one, two)), min(far, max(one, two))
             length, t = np.sqrt(length), near
             while t < far:
                 x = (m[0, 3] + t * (m[0, 0] * dx + m[0, 1] * dy + m[0, 2]) - origin[0]) / spacing
                 y = (m[1, 3] + t * (m[1, 0] * dx + m[1, 1] * dy + m[1, 2]) - origin[1]) / spacing
                 z = (m[2, 3] + t * (m[2, 0] * dx + m[2, 1] * dy + m[2, 2]) - origin[2]) / spacing
-                i, j, k = min(max(int(x), 1), nx - 3), min(max(int(y), 1), ny - 3), min(max(int(z), 1), nz - 3)
+                i, j, k = (
+                    min(max(int(x), 1), nx - 3),
+                    min(max(int(y), 1), ny - 3),
+                    min(max(int(z), 1), nz - 3),
+                )
                 fx, fy, fz = x - i, y - j, z - k
                 value = 0.0
                 for corner in range(8):
@@ -55,8 +60,10 @@ def march(field, origin, spacing, intrinsics, world_from_camera, mask, depth, no
 
 
 @njit(cache=True, nogil=True)
-def _mismatch(grey, mask, other, other_mask, row, column, depth, n0, n1, n2, rotation, shift, intrinsics, reach):
-    """1 - weighted correlation of a patch and its image in another view through a plane; 2 if there is none."""
+def _mismatch(
+    grey, mask, other, other_mask, row, column, depth, n0, n1, n2, rotation, shift, intrinsics, reach
+):  # fmt: skip
+    """1 - weighted correlation of a patch and its image in another view through a plane; 2 if none."""
     height, width = grey.shape
     fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
     plane = depth * (n0 * (column + 0.5 - cx) / fx + n1 * (row + 0.5 - cy) / fy + n2)
@@ -108,7 +115,9 @@ def _mismatch(grey, mask, other, other_mask, row, column, depth, n0, n1, n2, rot
 
 
 @njit(cache=True, nogil=True)
-def _cost(grey, mask, others, other_masks, row, column, depth, n0, n1, n2, rotations, shifts, intrinsics, reach):
+def _cost(
+    grey, mask, others, other_masks, row, column, depth, n0, n1, n2, rotations, shifts, intrinsics, reach
+):  # fmt: skip
     """Mean of the two best mismatches: a point is hidden in some of the other views."""
     best, second = _NO_MATCH, _NO_MATCH
     for k in range(others.shape[0]):
@@ -125,15 +134,16 @@ def _cost(grey, mask, others, other_masks, row, column, depth, n0, n1, n2, rotat
 
 @njit(cache=True, nogil=True)
 def match(
-    grey, mask, others, other_masks, rotations, shifts, intrinsics, start_depth, start_normal, deepest, sweeps, reach,
-    seed, depth, normal, cost,
+    grey, mask, others, other_masks, rotations, shifts, intrinsics, start_depth, start_normal, deepest,
+    sweeps, reach, seed, depth, normal, cost,
 ):  # fmt: skip
     """Patch match: planes at or behind the start surface spread from pixel to pixel and are varied at random.
 
-    depth, normal and cost are filled; rotations and shifts map camera points of this view to pixels of the others.
+    depth, normal and cost are filled; rotations and shifts map camera points of this view to pixels of the
+    others.
     """
     height, width = grey.shape
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - numba's own generator, one a thread
     trial = np.zeros(4)
     for sweep in range(sweeps + 1):
         forward = sweep % 2 == 1
@@ -150,10 +160,11 @@ def match(
                     normal[row, column, k] = start_normal[row, column, k]
                 n = normal[row, column]
                 cost[row, column] = _cost(
-                    grey, mask, others, other_masks, row, column, depth[row, column], n[0], n[1], n[2], rotations,
-                    shifts, intrinsics, reach,
+                    grey, mask, others, other_masks, row, column, depth[row, column], n[0], n[1], n[2],
+                    rotations, shifts, intrinsics, reach,
                 )  # fmt: skip
                 continue
+            nearest = start_depth[row, column]
             x = (column + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
             y = (row + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
             for attempt in range(6):
@@ -171,14 +182,14 @@ def match(
                     trial[0] = depth[r, c] * (n[0] * px + n[1] * py + n[2]) / facing
                     trial[1:] = n
                 else:
-                    _vary(depth[row, column], normal[row, column], start_depth[row, column], deepest, attempt, shrink, trial)
+                    _vary(depth[row, column], normal[row, column], nearest, deepest, attempt, shrink, trial)
                 facing = trial[1] * x + trial[2] * y + trial[3]
-                outside = trial[0] < 0.99 * start_depth[row, column] or trial[0] > start_depth[row, column] + deepest
+                outside = trial[0] < 0.99 * nearest or trial[0] > nearest + deepest
                 if outside or facing > -_FLATTEST_COSINE:
                     continue
                 found = _cost(
-                    grey, mask, others, other_masks, row, column, trial[0], trial[1], trial[2], trial[3], rotations,
-                    shifts, intrinsics, reach,
+                    grey, mask, others, other_masks, row, column, trial[0], trial[1], trial[2], trial[3],
+                    rotations, shifts, intrinsics, reach,
                 )  # fmt: skip
                 if found < cost[row, column]:
                     cost[row, column] = found
@@ -193,26 +204,28 @@ def _vary(depth, normal, start, deepest, attempt, shrink, trial):
     turn, move = 0.0, 0.0
     trial[0] = depth
     if attempt == 2:
-        trial[0], turn = start + np.random.rand() ** 2 * deepest, 0.8
+        trial[0], turn = start + np.random.rand() ** 2 * deepest, 0.8  # noqa: NPY002
     elif attempt == 3:
         move = 0.1 * deepest * shrink
     elif attempt == 4:
         turn = 0.6 * shrink
     else:
         turn, move = 0.15 * shrink, 0.02 * deepest * shrink
-    trial[0] += (2.0 * np.random.rand() - 1.0) * move
+    trial[0] += (2.0 * np.random.rand() - 1.0) * move  # noqa: NPY002
     length = 0.0
     for k in range(3):
-        trial[1 + k] = normal[k] + (2.0 * np.random.rand() - 1.0) * turn
+        trial[1 + k] = normal[k] + (2.0 * np.random.rand() - 1.0) * turn  # noqa: NPY002
         length += trial[1 + k] ** 2
     for k in range(3):
         trial[1 + k] /= np.sqrt(length) + 1e-12
 
 
 @njit(cache=True, nogil=True)
-def agree(view, depths, costs, colours, intrinsics, camera_from_world, world_from_camera, others, tolerance, votes, spread):
-    """For each pixel of a view: how many other views put a surface at the same place, and the mean difference of
-    their colours from this view's."""
+def agree(
+    view, depths, costs, colours, intrinsics, camera_from_world, world_from_camera, others, tolerance, votes,
+    spread,
+):  # fmt: skip
+    """For each pixel: how many other views agree on the surface, and how their colours differ on average."""
     largest_cost = 0.3
     height, width = depths[view].shape
     for row in range(height):
@@ -241,14 +254,17 @@ def agree(view, depths, costs, colours, intrinsics, camera_from_world, world_fro
                 if depths[other, j, i] > 0.0 and abs(depths[other, j, i] - z) < tolerance:
                     votes[row, column] += 1
                     for k in range(3):
-                        spread[row, column] += abs(colours[view, row, column, k] - colours[other, j, i, k]) / 3.0
+                        difference = colours[view, row, column, k] - colours[other, j, i, k]
+                        spread[row, column] += abs(difference) / 3.0
             if votes[row, column] > 0:
                 spread[row, column] /= votes[row, column]
 
 
 @njit(cache=True, nogil=True)
-def integrate(shape, origin, spacing, intrinsics, camera_from_world, depth, votes, fewest, truncation, total, weight):
-    """Add one view's trusted depths to a truncated signed distance (Curless and Levoy 1996), positive outside."""
+def integrate(
+    shape, origin, spacing, intrinsics, camera_from_world, depth, votes, fewest, truncation, total, weight
+):
+    """Add one view's trusted depths to a truncated distance (Curless and Levoy 1996), positive outside."""
     height, width = depth.shape
     q = camera_from_world
     for i in range(shape[0]):
@@ -258,9 +274,9 @@ def integrate(shape, origin, spacing, intrinsics, camera_from_world, depth, vote
                 d = q[2, 0] * x + q[2, 1] * y + q[2, 2] * z + q[2, 3]
                 if d <= 0.0:
                     continue
-                u = intrinsics[0, 0] * (q[0, 0] * x + q[0, 1] * y + q[0, 2] * z + q[0, 3]) / d + intrinsics[0, 2]
-                v = intrinsics[1, 1] * (q[1, 0] * x + q[1, 1] * y + q[1, 2] * z + q[1, 3]) / d + intrinsics[1, 2]
-                column, row = int(np.floor(u)), int(np.floor(v))
+                u = intrinsics[0, 0] * (q[0, 0] * x + q[0, 1] * y + q[0, 2] * z + q[0, 3]) / d
+                v = intrinsics[1, 1] * (q[1, 0] * x + q[1, 1] * y + q[1, 2] * z + q[1, 3]) / d
+                column, row = int(np.floor(u + intrinsics[0, 2])), int(np.floor(v + intrinsics[1, 2]))
                 if column < 0 or row < 0 or column >= width or row >= height or votes[row, column] < fewest:
                     continue
                 distance = depth[row, column] - d

@@ -1,4 +1,6 @@
-"""The unknown surface of pass 1: a signed field on a grid, offsets and FlexiCubes weights, learnt where it is."""
+"""The unknown surface of pass 1: a signed field on a grid, offsets and FlexiCubes weights, learnt where it
+is.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Surface:
 
 
 class SurfaceGrid:
-    """A grid that starts at a hull and may be refined; `surface`, `step` and `redistance` are one optimiser step."""
+    """A grid that starts at a hull and may be refined; `surface`, `step` and `redistance` are one optimiser
+    step.
+    """
 
     def __init__(self, start_at: Callable[[int], HullField], options: ShapeOptions):
         """`start_at(resolution)` gives the starting field with that many cells along its longest side."""
@@ -127,4 +131,6 @@ class SurfaceGrid:
         points, field, offsets = self._points(topology.points)
         vertices = dmtet.place_vertices(points, field, topology)
         ends = torch.from_numpy(np.stack([topology.first, topology.second], axis=1)).long()
-        return Surface(vertices, torch.from_numpy(topology.faces), field[ends], 0.01 * offsets.square().mean())
+        return Surface(
+            vertices, torch.from_numpy(topology.faces), field[ends], 0.01 * offsets.square().mean()
+        )

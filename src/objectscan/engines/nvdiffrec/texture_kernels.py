@@ -27,7 +27,7 @@ def lookup(texels, size, uv, first, last, values):
 
 @njit(cache=True, nogil=True)
 def lookup_backward(texels, size, uv, upstream, texel_grad, touched):
-    """Add to texel_grad and mark the rows. The gradient to uv is left out: the atlas is fixed in this pass."""
+    """Add to texel_grad and mark the rows. No gradient to uv: the atlas is fixed in this pass."""
     for p in range(uv.shape[0]):
         i, fx = _tap(uv[p, 0], size)
         j, fy = _tap(uv[p, 1], size)

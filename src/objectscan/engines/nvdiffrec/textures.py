@@ -26,7 +26,9 @@ class LearntTextures:
     def __init__(self, texels: Float[np.ndarray, "S S 8"]):
         """Start from these values; row 0 is v = 0."""
         self.size_px = texels.shape[0]
-        self.rows = SparseRows(torch.from_numpy(np.ascontiguousarray(texels.reshape(-1, CHANNELS), np.float32)))
+        self.rows = SparseRows(
+            torch.from_numpy(np.ascontiguousarray(texels.reshape(-1, CHANNELS), np.float32))
+        )
 
     def __call__(self, uv: Float[Tensor, "P 2"]) -> Float[Tensor, "P 8"]:
         """Channels at texture coordinates; differentiable in the texels."""
@@ -34,7 +36,7 @@ class LearntTextures:
         result: Tensor = _Lookup.apply(handle, uv, self)
         return result
 
-    def step(self, rates: Float[np.ndarray, "8"]) -> None:
+    def step(self, rates: Float[np.ndarray, " 8"]) -> None:
         """Move the texels seen since the last step; keep all in range."""
         seen = self.rows.touched.astype(bool)
         self.rows.step(rates)
@@ -63,7 +65,9 @@ class _Lookup(torch.autograd.Function):
         coordinates = np.ascontiguousarray(uv.detach().numpy())
         values = np.zeros((len(coordinates), CHANNELS), np.float32)
         run_jobs(
-            lambda a, b: texture_kernels.lookup(textures.rows.array, textures.size_px, coordinates, a, b, values),
+            lambda a, b: texture_kernels.lookup(
+                textures.rows.array, textures.size_px, coordinates, a, b, values
+            ),
             split_range(len(coordinates)),
         )
         ctx.coordinates, ctx.textures = coordinates, textures

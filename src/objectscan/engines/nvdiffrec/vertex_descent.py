@@ -10,7 +10,9 @@ from objectscan.engines.nvdiffrec.regularisers import LaplacianSmoother
 
 
 class VertexDescent:
-    """Adam with one step size for all vertices, in the coordinates u = (I + lambda L) x of the paper's eq. 14."""
+    """Adam with one step size for all vertices, in the coordinates u = (I + lambda L) x of the paper's eq.
+    14.
+    """
 
     def __init__(self, vertices: Float[np.ndarray, "V 3"], faces: np.ndarray, *, smoothness: float):
         """Start at `vertices`. `smoothness` is lambda: about the squared reach of a push, in edges."""
@@ -41,4 +43,3 @@ class VertexDescent:
     def array(self) -> Float[np.ndarray, "V 3"]:
         """The positions now."""
         return self.positions.detach().numpy()
-
