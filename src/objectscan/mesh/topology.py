@@ -83,6 +83,14 @@ def face_areas(mesh: Mesh) -> Float[np.ndarray, " F"]:
     return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
 
 
+def unit_face_normals(mesh: Mesh) -> Float[np.ndarray, "F 3"]:
+    """Outward normal of each face; zero for a face without area."""
+    a, b, c = np.moveaxis(mesh.vertices[mesh.faces].astype(np.float64), 1, 0)
+    normals = np.cross(b - a, c - a)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+
+
 def drop_floaters(mesh: Mesh, *, smallest_share: float = _FLOATER_AREA_SHARE) -> Mesh:
     """Drop components whose area is below `smallest_share` of the largest's, and closed ones inside out.
 
@@ -102,7 +110,7 @@ def drop_floaters(mesh: Mesh, *, smallest_share: float = _FLOATER_AREA_SHARE) ->
     return compact(Mesh(mesh.vertices, mesh.faces[keep[labels]]))
 
 
-def edge_table(faces: Int32[np.ndarray, "F 3"]) -> tuple[Int64[np.ndarray, "E 2"], Int64[np.ndarray, " 3F"]]:
+def edge_table(faces: Int32[np.ndarray, "F 3"]) -> tuple[Int64[np.ndarray, "E 2"], Int64[np.ndarray, " 3*F"]]:
     """(undirected edges with their vertices in order; the edge of each half edge).
 
     Half edge 3 f + k runs from corner k of face f to corner k + 1.
@@ -172,15 +180,25 @@ def split_non_manifold(mesh: Mesh) -> Mesh:
     """
     if not len(mesh.faces):
         return mesh
-    roots = _fan_of_corner(mesh)
+    roots = corner_fans(mesh)
     keys, corner = np.unique(roots, return_inverse=True)
     return Mesh(mesh.vertices[mesh.faces.reshape(-1)[keys]], corner.reshape(-1, 3).astype(np.int32))
 
 
-def _fan_of_corner(mesh: Mesh) -> np.ndarray:
-    """For each face corner (3 f + k) the lowest corner of its fan, joined across paired half edges."""
+def corner_fans(mesh: Mesh, *, largest_bend_rad: float = np.inf) -> Int64[np.ndarray, " 3*F"]:
+    """For each face corner (3 f + k) the lowest corner of its fan of faces, joined across paired half edges.
+
+    Args:
+        mesh: Welded by position.
+        largest_bend_rad: Faces whose normals differ by more are not joined.
+    """
     flat = mesh.faces.reshape(-1)
     one, two = _paired_half_edges(mesh)
+    if largest_bend_rad < np.pi:
+        normals = unit_face_normals(mesh)
+        cosine = np.einsum("ec,ec->e", normals[one // 3], normals[two // 3])
+        flat_enough = cosine >= np.cos(largest_bend_rad)
+        one, two = one[flat_enough], two[flat_enough]
 
     def after(half: np.ndarray) -> np.ndarray:
         return half - half % 3 + (half + 1) % 3
@@ -191,7 +209,7 @@ def _fan_of_corner(mesh: Mesh) -> np.ndarray:
     second = np.concatenate([np.where(same, two, after(two)), np.where(same, after(two), two)])
     graph = scipy.sparse.coo_matrix((np.ones(len(first), bool), (first, second)), (len(flat), len(flat)))
     labels = _graph_components(graph, directed=False)[1]
-    lowest = np.full(labels.max() + 1, len(flat))
+    lowest = np.full(labels.max(initial=-1) + 1, len(flat))
     np.minimum.at(lowest, labels, np.arange(len(flat)))
     return lowest[labels]
 
@@ -238,7 +256,7 @@ def _wedges(mesh: Mesh, half_edges: np.ndarray) -> list[tuple[int, int]]:
 def _non_manifold_vertices(mesh: Mesh) -> int:
     if not len(mesh.faces):
         return 0
-    pairs = np.unique(np.stack([mesh.faces.reshape(-1), _fan_of_corner(mesh)], axis=1), axis=0)
+    pairs = np.unique(np.stack([mesh.faces.reshape(-1), corner_fans(mesh)], axis=1), axis=0)
     return int((np.bincount(pairs[:, 0]) > 1).sum())
 
 
