@@ -11,7 +11,7 @@ from objectscan.types import Camera
 def clip_from_camera(
     intrinsics: Float[np.ndarray, "3 3"], size: tuple[int, int], near: float, far: float
 ) -> Float[np.ndarray, "4 4"]:
-    """Projection of OpenCV camera coordinates: NDC (-1, -1) is the image's top-left corner, z -1 near and 1 far.
+    """Projection of OpenCV camera coordinates: NDC (-1, -1) is the image's top left, z -1 near, 1 far.
 
     Args:
         intrinsics: Pixels; any principal point and skew. Pixel centres at +0.5.

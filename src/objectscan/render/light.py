@@ -1,35 +1,39 @@
 """Distant light, filtered for split-sum shading by a fixed sparse linear operator.
 
-Filtering a cubemap for rough reflections is linear in the cubemap and its weights never change: they are computed
-once, and each step costs one sparse product (forward) and one with the transpose (backward). The published engine
-integrates anew every step, 45 % of its time (docs/decisions/0003-prefilter.md).
+Filtering a cubemap for rough reflections is linear in the cubemap and its weights never change: they are
+computed once, and each step costs one sparse product (forward) and one with the transpose (backward). The
+published engine integrates anew every step, 45 % of its time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Int32, Int64
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from objectscan.errors import InputError
+from objectscan.render.cpu import lobes
 from objectscan.render.cubemap import texel_directions, texel_solid_angles
+from objectscan.render.devices import array_of, require_cpu
+from objectscan.render.threads import run_jobs, thread_count
 
-DIFFUSE_EDGE = 8
 ROUGHNESS_LADDER = (0.08, 0.25, 0.45, 0.7, 1.0)
 """Perceptual roughness of each specular level."""
-_TARGET_DIVISORS = (1, 2, 2, 4, 4)
-_SOURCE_HALVINGS = (0, 0, 1, 2, 2)
-"""How often the base is halved before a lobe averages it: wide lobes don't see single texels."""
-_DIFFUSE_HALVINGS = 2
-_CUT = 0.004
-"""Weights below this share of a lobe's largest are left out: 1 to 5 % of its energy, made up by normalisation."""
+_LARGEST_EDGES = (1024, 16, 16, 8, 8)
+"""Texels a side of each level, unless the base has fewer: a third of the lobe's width or less."""
+_FLAT = (0.1, 0.1, 0.05, 0.03, 0.03)
+"""Part of each lobe that one texel of the pyramid may be wrong by. Under sun-like lamps the levels are then
+0.3 to 0.5 % from the integral (mean), less than the 1 to 2 % between two rungs; 30 to 100 weights a row."""
+_COARSEST_EDGE = 2
+_SMALLEST_BASE_EDGE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,102 +41,161 @@ class PrefilteredLight:
     """An environment ready for shading."""
 
     diffuse: Float[Tensor, "6 D D 3"]
-    """Irradiance divided by pi: the colour of a white diffuse surface facing that way."""
+    """Irradiance divided by pi: the colour of a white diffuse surface facing that way. It is the last
+    specular level too: the lobe of roughness 1 around n = v is the cosine."""
     specular: tuple[Float[Tensor, "6 E E 3"], ...]
-    """Mean radiance under the GGX lobe around the reflected direction, one cubemap a rung of `ROUGHNESS_LADDER`."""
+    """Mean radiance under the GGX lobe around the reflected direction, one for each of `ROUGHNESS_LADDER`."""
 
 
 class PrefilterOperator:
     """Base cubemap [6, R, R, 3] to `PrefilteredLight`; linear, so its gradient is exact and cheap."""
 
     def __init__(self, base_edge: int = 32):
-        """Weights for a base of `base_edge` texels a side, a multiple of 8."""
-        self._base_edge = base_edge
-        self._diffuse, self._specular = _operators(base_edge)
+        """Weights for a base of `base_edge` texels a side; made once a process (0.3 s for 32, 2 s for 64).
+
+        Raises:
+            InputError: `base_edge` is no power of two from 8 on.
+        """
+        if base_edge < _SMALLEST_BASE_EDGE or base_edge & (base_edge - 1):
+            raise InputError(
+                f"A light of {base_edge} texels a side can't be filtered.",
+                hint="Use a power of two from 8 on.",
+            )
+        self.base_edge = base_edge
+        self._pyramid, self._lobes = _operators(base_edge)
 
     def __call__(self, radiance: Float[Tensor, "6 R R 3"]) -> PrefilteredLight:
         """Filter linear radiance; differentiable."""
-        halved = [radiance.reshape(-1, 3)]
-        for halving in range(max(*_SOURCE_HALVINGS, _DIFFUSE_HALVINGS)):
-            halved.append(_Product.apply(halved[-1], _box_halving(self._base_edge >> halving)))
-        specular = [
-            _as_cubemap(_Product.apply(halved[halvings], rows))
-            for halvings, rows in zip(_SOURCE_HALVINGS, self._specular, strict=True)
-        ]
-        diffuse = _as_cubemap(_Product.apply(halved[_DIFFUSE_HALVINGS], self._diffuse))
-        return PrefilteredLight(diffuse, tuple(specular))
+        require_cpu(radiance)
+        if tuple(radiance.shape) != (6, self.base_edge, self.base_edge, 3):
+            raise InputError(
+                f"The light has shape {tuple(radiance.shape)}, its filter is for edge {self.base_edge}.",
+                hint="Make a PrefilterOperator for the light's edge.",
+            )
+        stack = _Product.apply(radiance.reshape(-1, 3), self._pyramid)
+        edges = _level_edges(self.base_edge)
+        filtered = _Product.apply(stack, self._lobes).split([6 * edge * edge for edge in edges])
+        levels = tuple(flat.reshape(6, edge, edge, 3) for flat, edge in zip(filtered, edges, strict=True))
+        return PrefilteredLight(levels[-1], levels)
 
 
 def specular_level(roughness: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
     """Fractional rung of `ROUGHNESS_LADDER` for a perceptual roughness; piecewise linear, clamped."""
     level = torch.zeros_like(roughness)
-    for low, high in zip(ROUGHNESS_LADDER[:-1], ROUGHNESS_LADDER[1:], strict=True):
+    for low, high in pairwise(ROUGHNESS_LADDER):
         level = level + ((roughness - low) / (high - low)).clamp(0.0, 1.0)
     return level
 
 
-def _as_cubemap(flat: Tensor) -> Float[Tensor, "6 E E 3"]:
-    edge = math.isqrt(len(flat) // 6)
-    return flat.reshape(6, edge, edge, 3)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A sparse matrix, compressed rows."""
+
+    starts: Int64[np.ndarray, " rows_and_one"]
+    indices: Int32[np.ndarray, " weights"]
+    weights: Float32[np.ndarray, " weights"]
+
+    def times(self, colours: Float[np.ndarray, "columns 3"]) -> Float[np.ndarray, "rows 3"]:
+        products = np.zeros((len(self.starts) - 1, 3), colours.dtype)
+        cuts = np.searchsorted(self.starts, np.linspace(0, self.starts[-1], thread_count() + 1))
+        cuts[-1] = len(products)
+        run_jobs(
+            lambda first, last: lobes.multiply(
+                self.starts, self.indices, self.weights, colours, first, last, products
+            ),
+            pairwise(cuts),
+        )
+        return products
+
+
+@dataclass(frozen=True, slots=True)
+class _Operator:
+    """A fixed sparse matrix and its transpose."""
+
+    forward: _Rows
+    adjoint: _Rows
+
+
+def _operator(matrix: csr_matrix) -> _Operator:
+    def rows(compressed: csr_matrix) -> _Rows:
+        return _Rows(compressed.indptr.astype(np.int64), compressed.indices, compressed.data)
+
+    return _Operator(rows(matrix), rows(matrix.T.tocsr()))
+
+
+def _level_edges(base_edge: int) -> tuple[int, ...]:
+    return tuple(min(base_edge, largest) for largest in _LARGEST_EDGES)
 
 
 @lru_cache(maxsize=4)
-def _operators(base_edge: int) -> tuple[Any, tuple[Any, ...]]:
-    diffuse = _lobe_rows(DIFFUSE_EDGE, base_edge >> _DIFFUSE_HALVINGS, lambda cosine: np.maximum(cosine, 0.0))
-    ladder = zip(ROUGHNESS_LADDER, _TARGET_DIVISORS, _SOURCE_HALVINGS, strict=True)
-    return diffuse, tuple(
-        _lobe_rows(base_edge // divisor, base_edge >> halvings, _ggx_weight(roughness))
-        for roughness, divisor, halvings in ladder
+def _operators(base_edge: int) -> tuple[_Operator, _Operator]:
+    """(base to pyramid, pyramid to all levels in one stack)."""
+    pyramid = _pyramid(base_edge)
+    rungs = zip(_level_edges(base_edge), ROUGHNESS_LADDER, _FLAT, strict=True)
+    blocks = [_lobe_block(edge, base_edge, roughness, flat) for edge, roughness, flat in rungs]
+    counts, indices, weights = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    matrix = csr_matrix((weights, indices, starts), shape=(len(counts), pyramid.shape[0]))
+    return _operator(pyramid), _operator(matrix)
+
+
+def _pyramid(base_edge: int) -> csr_matrix:
+    """Means over 1, 2 x 2, 4 x 4 ... base texels, weighted with solid angles: no light is lost."""
+    face, row, column = np.meshgrid(
+        np.arange(6, dtype=np.int32), *2 * [np.arange(base_edge, dtype=np.int32)], indexing="ij"
     )
+    solid_angles = texel_solid_angles(base_edge).ravel()
+    targets, weights, first = [], [], 0
+    for halving in range(int(math.log2(base_edge // _COARSEST_EDGE)) + 1):
+        edge = base_edge >> halving
+        target = (((face * edge) + (row >> halving)) * edge + (column >> halving)).ravel()
+        targets.append(first + target)
+        weights.append(solid_angles / np.bincount(target, solid_angles)[target])
+        first += 6 * edge * edge
+    sources = np.tile(np.arange(face.size, dtype=np.int32), len(targets))
+    values = np.concatenate(weights).astype(np.float32)
+    return csr_matrix((values, (np.concatenate(targets), sources)), shape=(first, face.size))
 
 
-def _ggx_weight(roughness: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Weight of light from l for a lobe around n = v = r (Karis 2013): (n.l) D(n.h), alpha = roughness^2."""
-    squared = roughness**4
-
-    def weight(cosine: np.ndarray) -> np.ndarray:
-        half_cosine_squared = 0.5 * (1.0 + cosine)
-        distribution = squared / (np.pi * (half_cosine_squared * (squared - 1.0) + 1.0) ** 2)
-        return np.maximum(cosine, 0.0) * distribution
-
-    return weight
-
-
-def _lobe_rows(
-    target_edge: int, source_edge: int, weight: Callable[[np.ndarray], np.ndarray]
-) -> scipy.sparse.csr_matrix:
-    """Rows that average a cubemap of `source_edge` under a lobe around each texel of one of `target_edge`."""
-    targets = texel_directions(target_edge).reshape(-1, 3)
-    sources = texel_directions(source_edge).reshape(-1, 3)
-    solid_angles = texel_solid_angles(source_edge).reshape(-1)
-    blocks = []
-    for start in range(0, len(targets), 1024):
-        cosine = np.clip((targets[start : start + 1024] @ sources.T).astype(np.float32), -1.0, 1.0)
-        values = weight(cosine) * solid_angles
-        values[values < _CUT * values.max(axis=1, keepdims=True)] = 0.0
-        blocks.append(scipy.sparse.csr_matrix(values / values.sum(axis=1, keepdims=True), dtype=np.float32))
-    return scipy.sparse.vstack(blocks, format="csr")
+def _lobe_block(
+    edge: int, base_edge: int, roughness: float, flat: float
+) -> tuple[Int64[np.ndarray, " rows"], Int32[np.ndarray, " weights"], Float32[np.ndarray, " weights"]]:
+    """Rows of `lobes.lobe_rows` for a cubemap of `edge`."""
+    directions = texel_directions(edge).reshape(-1, 3)
+    squared_alpha = float(roughness) ** 4
+    uncertainty = flat * _lobe_integral(squared_alpha)
+    cuts = np.linspace(0, len(directions), thread_count() + 1).astype(int)
+    blocks = run_jobs(
+        lambda first, last: lobes.lobe_rows(
+            directions, squared_alpha, base_edge, _COARSEST_EDGE, uncertainty, first, last
+        ),
+        pairwise(cuts),
+    )
+    counts, indices, weights = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return counts, indices, weights
 
 
-@lru_cache(maxsize=4)
-def _box_halving(edge: int) -> scipy.sparse.csr_matrix:
-    """2 x 2 means: cubemap of `edge` to half of it."""
-    face, row, column = np.meshgrid(np.arange(6), np.arange(edge), np.arange(edge), indexing="ij")
-    target = (face * (edge // 2) + row // 2) * (edge // 2) + column // 2
-    source = np.arange(6 * edge * edge)
-    weights = np.full(len(source), 0.25, np.float32)
-    shape = (6 * (edge // 2) ** 2, 6 * edge * edge)
-    return scipy.sparse.csr_matrix((weights, (target.ravel(), source)), shape=shape)
+def _lobe_integral(squared_alpha: float) -> float:
+    """The GGX weight's integral over the hemisphere for n = v = r; 1 for alpha 1.
+
+    With t = (n.h)^2 the weight is (2 t - 1) a2 / (pi (1 + t (a2 - 1))^2) and dw = 4 pi dt, t from 1/2 to 1.
+    """
+    b = squared_alpha - 1.0
+    if abs(b) < 1e-6:
+        return 1.0
+    top, bottom = 1.0 + b, 1.0 + 0.5 * b
+    whole = 2.0 / b**2 * math.log(top / bottom) + (2.0 / b + 1.0) / b * (1.0 / top - 1.0 / bottom)
+    return 4.0 * squared_alpha * whole
 
 
 class _Product(torch.autograd.Function):
-    """Fixed sparse matrix times dense columns. scipy: torch's own sparse backward took 1.1 s where this takes 6 ms."""
+    """Fixed sparse matrix times colours."""
 
     @staticmethod
-    def forward(ctx: Any, columns: Tensor, matrix: scipy.sparse.csr_matrix) -> Tensor:
-        ctx.matrix = matrix
-        return torch.from_numpy(np.ascontiguousarray(matrix @ columns.detach().numpy()))
+    def forward(ctx: Any, colours: Tensor, operator: _Operator) -> Tensor:
+        ctx.adjoint = operator.adjoint
+        return torch.from_numpy(operator.forward.times(array_of(colours)))
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(ctx.matrix.T @ upstream.numpy())), None
+        return torch.from_numpy(ctx.adjoint.times(array_of(upstream))), None
