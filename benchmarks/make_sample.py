@@ -2,8 +2,8 @@
 
     python benchmarks/make_sample.py --out samples/rocket [--views 32] [--size 400] [--samples 96]
 
-Writes NeRF-synthetic style transforms_{train,test}.json with RGBA pictures, the true mesh and a README. Nothing is
-downloaded: shape, paint and light are formulas of this file. About ten minutes on two cores.
+Writes NeRF-synthetic style transforms_{train,test}.json with RGBA pictures, the true mesh and a README. Nothing
+is downloaded: shape, paint and light are formulas of this file. About ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ README = """A toy rocket, made for Objectscan
 ==================================
 Modelled and rendered by benchmarks/make_sample.py with Mitsuba 3, a path tracer that shares no code with
 Objectscan. {views} training and {tests} test views, {size} x {size} px, alpha is the mask, world is +Z up.
-Light is an environment of three soft lamps in a grey room, made by the same file; truth.ply is the surface (40,000
-faces, watertight). Materials: painted wood (roughness 0.35 to 0.42), brass rings, steel nozzle, dark glass.
+Light is an environment of three soft lamps in a grey room, made by the same file; truth.ply is the surface
+(40,000 faces, watertight). Materials: painted wood (roughness 0.35 to 0.42), brass rings, steel nozzle, dark
+glass.
 The pictures and the mesh are dedicated to the public domain: CC0 1.0.
 """
 
@@ -284,7 +285,8 @@ def render(scene: object, world_from_camera: np.ndarray, size: int, samples: int
             "type": "perspective", "fov": float(np.rad2deg(FIELD_OF_VIEW_RAD)), "fov_axis": "x",
             "to_world": mitsuba.ScalarTransform4f(to_world),
             "film": {
-                "type": "hdrfilm", "width": size, "height": size, "pixel_format": "rgba", "rfilter": {"type": "box"},
+                "type": "hdrfilm", "width": size, "height": size,
+                "pixel_format": "rgba", "rfilter": {"type": "box"},
             },
             "sampler": {"type": "multijitter", "sample_count": samples, "seed": seed},
         }

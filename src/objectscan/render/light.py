@@ -33,7 +33,6 @@ _FLAT = (0.1, 0.1, 0.05, 0.03, 0.03)
 """Part of each lobe that one texel of the pyramid may be wrong by. Under sun-like lamps the levels are then
 0.3 to 0.5 % from the integral (mean), less than the 1 to 2 % between two rungs; 30 to 100 weights a row."""
 _COARSEST_EDGE = 2
-_SMALLEST_BASE_EDGE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +50,15 @@ class PrefilterOperator:
     """Base cubemap [6, R, R, 3] to `PrefilteredLight`; linear, so its gradient is exact and cheap."""
 
     def __init__(self, base_edge: int = 32):
-        """Weights for a base of `base_edge` texels a side; made once a process (0.3 s for 32, 2 s for 64).
+        """Weights for a base of `base_edge` texels a side; made once a process (0.3 s for 32, 1 s for 64).
 
         Raises:
-            InputError: `base_edge` is no power of two from 8 on.
+            InputError: `base_edge` is no power of two from 2 on.
         """
-        if base_edge < _SMALLEST_BASE_EDGE or base_edge & (base_edge - 1):
+        if base_edge < _COARSEST_EDGE or base_edge & (base_edge - 1):
             raise InputError(
                 f"A light of {base_edge} texels a side can't be filtered.",
-                hint="Use a power of two from 8 on.",
+                hint="Use a power of two from 2 on.",
             )
         self.base_edge = base_edge
         self._pyramid, self._lobes = _operators(base_edge)
