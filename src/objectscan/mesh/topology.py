@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
-from jaxtyping import Float, Float32, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int32, Int64
 from scipy.sparse.csgraph import connected_components as _graph_components
 
 from objectscan.types import Mesh
 
 _FLOATER_AREA_SHARE = 0.01
 """A loose piece below this share of the largest piece's area is dropped (docs/verdict.md)."""
+
+_SAME_ANGLE_RAD = 1e-5
+"""Faces around an edge closer than this lie back to back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +146,19 @@ def topology_facts(mesh: Mesh) -> TopologyFacts:
         boundary_edges=len(boundary),
         boundary_loops=_loops(boundary),
         non_manifold_edges=int((uses > 2).sum()),
-        non_manifold_vertices=_non_manifold_vertices(mesh),
+        non_manifold_vertices=int(non_manifold_vertices(mesh).sum()),
         is_watertight=watertight,
         is_winding_consistent=bool((forward[uses == 2] == 1).all()),
         genus=(2 - euler) // 2 if watertight and components == 1 else None,
         area=float(areas.sum()),
         volume=float(_signed_volumes(mesh).sum()),
     )
+
+
+def non_manifold_vertices(mesh: Mesh) -> Bool[np.ndarray, " V"]:
+    """Vertices whose faces fall into more than one fan."""
+    pairs = np.unique(np.stack([mesh.faces.reshape(-1), corner_fans(mesh)], axis=1), axis=0)
+    return np.bincount(pairs[:, 0], minlength=len(mesh.vertices)) > 1
 
 
 def drop_double_faces(mesh: Mesh) -> Mesh:
@@ -193,7 +202,7 @@ def corner_fans(mesh: Mesh, *, largest_bend_rad: float = np.inf) -> Int64[np.nda
         largest_bend_rad: Faces whose normals differ by more are not joined.
     """
     flat = mesh.faces.reshape(-1)
-    one, two = _paired_half_edges(mesh)
+    one, two = paired_half_edges(mesh)
     if largest_bend_rad < np.pi:
         normals = unit_face_normals(mesh)
         cosine = np.einsum("ec,ec->e", normals[one // 3], normals[two // 3])
@@ -214,7 +223,7 @@ def corner_fans(mesh: Mesh, *, largest_bend_rad: float = np.inf) -> Int64[np.nda
     return lowest[labels]
 
 
-def _paired_half_edges(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+def paired_half_edges(mesh: Mesh) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"]]:
     """Half edges that belong together: both of a two-faced edge, wedges of solid at a crowded one."""
     _, edge_of = edge_table(mesh.faces)
     order = np.argsort(edge_of, kind="stable")
@@ -240,10 +249,13 @@ def _wedges(mesh: Mesh, half_edges: np.ndarray) -> list[tuple[int, int]]:
     spokes = mesh.vertices[apex].astype(np.float64) - mesh.vertices[low]
     spokes -= np.outer(spokes @ axis, axis)
     across = np.cross(axis, spokes[0])
-    turn = np.argsort(np.arctan2(spokes @ across, spokes @ spokes[0]), kind="stable")
-    # A face whose half edge runs along `axis` has its normal towards growing angles, so its solid at
-    # smaller ones.
-    forward = (start == low)[turn]
+    angle = np.arctan2(spokes @ across, spokes @ spokes[0])
+    step = np.rint(angle / _SAME_ANGLE_RAD).astype(np.int64) % round(2 * np.pi / _SAME_ANGLE_RAD)
+    # A face whose half edge runs along `axis` has its normal towards growing angles, so its solid at smaller
+    # ones. Of two faces back to back it comes first: there one solid ends and the next begins.
+    is_forward = start == low
+    turn = np.lexsort([~is_forward, step])
+    forward = is_forward[turn]
     pairs, count, used = [], len(turn), set()
     for i in range(count):
         j = (i + 1) % count
@@ -251,13 +263,6 @@ def _wedges(mesh: Mesh, half_edges: np.ndarray) -> list[tuple[int, int]]:
             pairs.append((int(half_edges[turn[i]]), int(half_edges[turn[j]])))
             used |= {i, j}
     return pairs
-
-
-def _non_manifold_vertices(mesh: Mesh) -> int:
-    if not len(mesh.faces):
-        return 0
-    pairs = np.unique(np.stack([mesh.faces.reshape(-1), corner_fans(mesh)], axis=1), axis=0)
-    return int((np.bincount(pairs[:, 0]) > 1).sum())
 
 
 def _loops(boundary: np.ndarray) -> int:
