@@ -180,7 +180,7 @@ def _material(surface: Surface, file_format: str) -> Iterator[Finding]:
         yield Finding(
             "metallic_default",
             "warning",
-            "The whole object is metal, as glTF takes it if nothing is said: matt things render nearly black.",
+            "The whole object is metal, as glTF takes it if nothing is said: matt things look nearly black.",
         )
     texture = surface.base_color_srgb
     if surface.alpha_mode == "BLEND" and (texture is None or texture[..., 3].min() >= _OPAQUE):

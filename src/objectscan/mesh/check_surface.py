@@ -10,18 +10,15 @@ import numpy as np
 from jaxtyping import Bool
 
 from objectscan.mesh.bends import folded_bands, rough_vertices, spike_vertices
+from objectscan.mesh.check_body import LOOSE_SHARE, Body, faces_in, main_pieces, prepare
 from objectscan.mesh.holes import close_holes
 from objectscan.mesh.intersections import intersecting_faces
 from objectscan.mesh.topology import (
     TopologyFacts,
-    compact,
     connected_components,
-    distinct_positions,
-    drop_double_faces,
     edge_table,
     face_areas,
     non_manifold_vertices,
-    split_non_manifold,
     topology_facts,
     weld_by_position,
 )
@@ -40,8 +37,6 @@ _DEGENERATE_SHARE = 1e-3
 _MANY_HOLES = 20
 _INCOMPLETE_SHARE = 0.15
 """Of the closed surface: a missing standing area is below 0.05, a missing half above 0.25."""
-_LOOSE_SHARE = 0.1
-"""A piece below this share of the largest's area is loose."""
 _MANY_LOOSE = 10
 _ROUGH_SHARE = 0.12
 """Of the vertices. Scanned and modelled objects have up to 0.04, noise of 0.6 % of the diagonal 0.19."""
@@ -62,23 +57,6 @@ class SurfaceCheck:
     """Faces that stay if what was found loose, doubled, standing off or without area is removed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """The surface in the states that the tests need."""
-
-    raw: Mesh
-    welded: Mesh
-    """By position, with degenerate faces gone."""
-    single: Mesh
-    """Without double faces."""
-    body: Mesh
-    """Split into manifold pieces, without fins."""
-    fins: int
-    """Pieces that stand on edges of the rest."""
-    blocks: int
-    """Closed pieces that touched in edges."""
-
-
 def check_surface(mesh: Mesh, *, is_mirrored: bool) -> SurfaceCheck:
     """Judge a finite mesh with faces, as stored in its file.
 
@@ -88,7 +66,7 @@ def check_surface(mesh: Mesh, *, is_mirrored: bool) -> SurfaceCheck:
     size = list(_size(mesh, facts)) or list(_flatness(mesh, facts))
     if any(finding.severity == "error" for finding in size):
         return SurfaceCheck(tuple(size), facts, np.ones(len(mesh.faces), bool))
-    body = _prepared(mesh)
+    body = prepare(mesh)
     topology = topology_facts(body.body)
     facts |= {"components": float(topology.components), "genus": float(topology.genus or 0)}
     findings = [
@@ -100,7 +78,7 @@ def check_surface(mesh: Mesh, *, is_mirrored: bool) -> SurfaceCheck:
         *_pieces(body, facts),
         *_form(body, topology, facts),
     ]
-    return SurfaceCheck(tuple(findings), facts, _in_main(mesh, _main_pieces(body.body)))
+    return SurfaceCheck(tuple(findings), facts, faces_in(mesh, main_pieces(body.body)))
 
 
 def _size(mesh: Mesh, facts: dict[str, float]) -> Iterator[Finding]:
@@ -148,35 +126,7 @@ def _count(mesh: Mesh) -> Iterator[Finding]:
         )
 
 
-def _prepared(mesh: Mesh) -> _Body:
-    welded = weld_by_position(mesh)
-    single = drop_double_faces(welded)
-    pieces = split_non_manifold(single)
-    whole, part = connected_components(single), connected_components(pieces)
-    area = np.bincount(part, face_areas(pieces))
-    edges, edge_of = edge_table(pieces.faces)
-    is_border = (np.bincount(edge_of, minlength=len(edges)) == 1)[edge_of].reshape(-1, 3).any(axis=1)
-    is_open = np.bincount(part, is_border) > 0
-    # Pieces that splitting made, by the component they were in; the largest of each is no fin.
-    component_of = np.zeros(len(area), np.int64)
-    component_of[part] = whole
-    largest = np.zeros(whole.max(initial=-1) + 1)
-    np.maximum.at(largest, component_of, area)
-    is_smaller = area < largest[component_of]
-    is_fin = is_open & is_smaller & _touches_crowded(single, part)
-    body = compact(Mesh(pieces.vertices, pieces.faces[~is_fin[part]]))
-    blocks = int((~is_open & is_smaller & _touches_crowded(single, part)).sum())
-    return _Body(mesh, welded, single, body, int(is_fin.sum()), blocks)
-
-
-def _touches_crowded(mesh: Mesh, part: np.ndarray) -> np.ndarray:
-    """Parts with an edge that more than two faces of the whole share."""
-    edges, edge_of = edge_table(mesh.faces)
-    is_crowded = (np.bincount(edge_of, minlength=len(edges)) > 2)[edge_of].reshape(-1, 3).any(axis=1)
-    return np.asarray(np.bincount(part, is_crowded) > 0)
-
-
-def _faces(body: _Body, facts: dict[str, float]) -> Iterator[Finding]:
+def _faces(body: Body, facts: dict[str, float]) -> Iterator[Finding]:
     """Faces without area, faces that occur twice, edges and points where more than one surface meets."""
     degenerate = len(body.raw.faces) - int((face_areas(body.raw) > 0).sum())
     doubles = _same_way_doubles(body.welded)
@@ -232,7 +182,7 @@ def _pinched(mesh: Mesh) -> int:
     return int(is_pinched.sum())
 
 
-def _borders(body: _Body, topology: TopologyFacts, facts: dict[str, float]) -> Iterator[Finding]:
+def _borders(body: Body, topology: TopologyFacts, facts: dict[str, float]) -> Iterator[Finding]:
     closed, invented = close_holes(body.body)
     area = face_areas(closed)
     share = float(area[invented].sum() / max(area.sum(), 1e-30))
@@ -253,7 +203,7 @@ def _borders(body: _Body, topology: TopologyFacts, facts: dict[str, float]) -> I
 
 
 def _orientation(
-    body: _Body, topology: TopologyFacts, is_mirrored: bool, facts: dict[str, float]
+    body: Body, topology: TopologyFacts, is_mirrored: bool, facts: dict[str, float]
 ) -> Iterator[Finding]:
     volume = topology_facts(close_holes(body.body)[0]).volume
     facts["volume"] = volume
@@ -271,9 +221,9 @@ def _orientation(
         )
 
 
-def _pieces(body: _Body, facts: dict[str, float]) -> Iterator[Finding]:
+def _pieces(body: Body, facts: dict[str, float]) -> Iterator[Finding]:
     area = np.bincount(connected_components(body.single), face_areas(body.single))
-    loose = int((area < _LOOSE_SHARE * area.max(initial=0.0)).sum())
+    loose = int((area < LOOSE_SHARE * area.max(initial=0.0)).sum())
     facts["loose_pieces"] = float(loose)
     if loose:
         yield Finding(
@@ -281,11 +231,11 @@ def _pieces(body: _Body, facts: dict[str, float]) -> Iterator[Finding]:
         )
 
 
-def _form(body: _Body, topology: TopologyFacts, facts: dict[str, float]) -> Iterator[Finding]:
+def _form(body: Body, topology: TopologyFacts, facts: dict[str, float]) -> Iterator[Finding]:
     """Noise, spikes and surfaces that pass through each other, of the pieces that are not loose."""
     if not topology.is_winding_consistent:
         return
-    main = _main_pieces(body.body)
+    main = main_pieces(body.body)
     rough = float(rough_vertices(main).mean()) if len(main.faces) >= _FEWEST_FACES_FOR_ROUGHNESS else 0.0
     spikes = int(spike_vertices(main).sum())
     crossing = int(intersecting_faces(weld_by_position(main)).sum())
@@ -319,28 +269,6 @@ def _form(body: _Body, topology: TopologyFacts, facts: dict[str, float]) -> Iter
             _severity(spikes >= _MANY_SPIKES),
             f"{spikes} points stick far out of the surface around them.",
         )
-
-
-def _main_pieces(mesh: Mesh) -> Mesh:
-    label = connected_components(mesh)
-    area = np.bincount(label, face_areas(mesh))
-    keep = area >= _LOOSE_SHARE * area.max(initial=0.0)
-    return compact(Mesh(mesh.vertices, mesh.faces[keep[label]]))
-
-
-def _in_main(raw: Mesh, main: Mesh) -> Bool[np.ndarray, " F"]:
-    """Faces of `raw` at the positions of a face of `main`, each of these once."""
-    vertices = np.concatenate([raw.vertices, main.vertices])
-    number_of = distinct_positions(vertices)[1]
-    triples = np.sort(
-        np.concatenate([number_of[raw.faces], number_of[main.faces + len(raw.vertices)]]), axis=1
-    )
-    _, face_of = np.unique(triples, axis=0, return_inverse=True)
-    face_of = face_of.reshape(-1)
-    is_wanted = np.isin(face_of[: len(raw.faces)], face_of[len(raw.faces) :])
-    is_first = np.zeros(len(raw.faces), bool)
-    is_first[np.unique(face_of[: len(raw.faces)], return_index=True)[1]] = True
-    return np.asarray(is_wanted & is_first)
 
 
 def _severity(is_error: bool) -> Literal["error", "warning"]:
