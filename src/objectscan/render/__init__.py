@@ -4,6 +4,7 @@ from objectscan.render.antialias import antialias, build_adjacency
 from objectscan.render.camera import clip_from_camera, clip_from_world, depth_range
 from objectscan.render.colour import linear_from_srgb, srgb_from_linear
 from objectscan.render.cubemap import sample_cubemap
+from objectscan.render.forward import SurfaceLayers, TexturedModel, render_textured
 from objectscan.render.interpolate import interpolate, interpolate_covered, scatter_covered
 from objectscan.render.light import PrefilteredLight, PrefilterOperator
 from objectscan.render.normals import bend_normals, face_normals, vertex_normals, vertex_tangents
@@ -16,6 +17,8 @@ __all__ = [
     "Hits",
     "PrefilterOperator",
     "PrefilteredLight",
+    "SurfaceLayers",
+    "TexturedModel",
     "antialias",
     "bend_normals",
     "build_adjacency",
@@ -28,6 +31,7 @@ __all__ = [
     "interpolate_covered",
     "linear_from_srgb",
     "rasterize",
+    "render_textured",
     "sample_cubemap",
     "sample_texture",
     "scatter_covered",

@@ -18,8 +18,8 @@ def environment_brdf() -> Float64[np.ndarray, "65 33 2"]:
     """(scale, bias) over n.v = i / 64 and perceptual roughness j / 32: a surface reflects F0 scale + bias.
 
     Integrated once a process, 0.1 s. Bilinear lookup is within 0.01 of the integral from n.v = 0.03 and
-    roughness 0.08 on. The usual closed fit (Karis, "Physically based shading on mobile", 2014) is for another roughness
-    mapping: it makes metals of roughness 0.4 19 % too dark.
+    roughness 0.08 on. The usual closed fit (Karis, "Physically based shading on mobile", 2014) is for another
+    roughness mapping: it makes metals of roughness 0.4 19 % too dark.
     """
     table = brdf.integrate_table(_COSINES, _ROUGHNESSES, _SAMPLES)
     table.flags.writeable = False

@@ -28,7 +28,8 @@ def shade_split_sum(
     """Linear radiance of surface points towards the camera.
 
     With n the normal, F0 = 0.04 (1 - metallic) + base metallic and (A, B) from `environment_brdf`:
-    occlusion (diffuse(n) base (1 - metallic) + specular(reflected, roughness) (F0 A + B)).
+    occlusion (diffuse(n) base (1 - metallic) + specular(reflected, roughness) (F0 A + B)). The reflected
+    direction leans towards n as roughness grows, as real lobes do.
     No shadows and no light from other parts of the object but for the occlusion factor (1 = fully lit), which
     multiplies all light. Differentiable in everything but the directions to the camera; roughness below 0.08
     counts as 0.08 and has no gradient there.
@@ -68,30 +69,25 @@ class _Shade(torch.autograd.Function):
         texels: Tensor,
         edges: tuple[int, ...],
     ) -> Tensor:
-        points = tuple(array_of(tensor) for tensor in (base, material, normals, views, texels))
-        inputs: tuple[Any, ...] = (
-            *points,
-            *_sources(edges),
-            np.asarray(ROUGHNESS_LADDER),
-            environment_brdf(),
-        )
+        points = tuple(array_of(tensor) for tensor in (base, material, normals, views))
+        stack = (array_of(texels), *_sources(edges), np.asarray(ROUGHNESS_LADDER), environment_brdf())
         colours = np.zeros_like(points[0])
-        run_jobs(lambda a, b: shade.shade(*inputs, a, b, colours), split_range(len(colours)))
-        ctx.inputs = inputs
+        run_jobs(lambda a, b: shade.shade(points, stack, a, b, colours), split_range(len(colours)))
+        ctx.points, ctx.stack = points, stack
         return torch.from_numpy(colours)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        base, material, normals, _, texels = ctx.inputs[:5]
-        jobs = split_range(len(base))
-        base_grad, material_grad, normals_grad = (np.zeros_like(a) for a in (base, material, normals))
+        jobs = split_range(len(upstream))
+        gradients = tuple(np.zeros_like(array) for array in ctx.points[:3])
+        texels = ctx.stack[0]
         parts = np.zeros((len(jobs), *texels.shape), texels.dtype)
         gradient = array_of(upstream)
         run_jobs(
             lambda k, a, b: shade.shade_backward(
-                *ctx.inputs, a, b, gradient, base_grad, material_grad, normals_grad, parts[k]
+                ctx.points, ctx.stack, a, b, gradient, (*gradients, parts[k])
             ),
             [(k, *job) for k, job in enumerate(jobs)],
         )
-        gradients = (base_grad, material_grad, normals_grad, None, parts.sum(axis=0))
-        return (*(None if g is None else torch.from_numpy(g) for g in gradients), None)
+        base, material, normals = (torch.from_numpy(array) for array in gradients)
+        return base, material, normals, None, torch.from_numpy(parts.sum(axis=0)), None

@@ -5,6 +5,7 @@ The light is a stack of cubemaps (`cpu.cubes`): the diffuse one, then the specul
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from objectscan.render.cpu.brdf import SMALLEST_COSINE, look_up
@@ -67,11 +68,28 @@ def _reflect(normals, views, p):
     return cosine, 2 * cosine * nx - vx, 2 * cosine * ny - vy, 2 * cosine * nz - vz
 
 
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _bend(roughness):
+    """How far rough lobes lean from the mirror direction to the normal, and its slope.
+
+    Lagarde and de Rousiers, "Moving Frostbite to PBR" (2014), 4.9.3. Without it a metal ball of roughness 0.8
+    is 36 % too dark at grazing angles, with it 4 % (tests/render/test_outside.py).
+    """
+    alpha = roughness * roughness
+    smooth = 1.0 - alpha
+    share = 1.0 - smooth * (np.sqrt(smooth) + alpha)
+    return share, 2.0 * roughness * (1.5 * np.sqrt(smooth) - 1.0 + 2.0 * alpha)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def shade(
-    base, material, normals, views, texels, sources, starts, edges, ladder, table, first, last, colours
-):  # fmt: skip
-    """colours[p] for points [first, last)."""
+def shade(points, light, first, last, colours):
+    """colours[p] for points [first, last).
+
+    `points` are (base, material, normals, views), each [P, 3]; `light` is (texels, sources, starts, edges) of
+    the stack, the roughness ladder of its specular levels and the BRDF table.
+    """
+    base, material, normals, views = points
+    texels, sources, starts, edges, ladder, table = light
     for p in range(first, last):
         occlusion, metallic = material[p, 0], material[p, 2]
         roughness = min(max(material[p, 1], SMALLEST_ROUGHNESS), 1.0)
@@ -80,7 +98,9 @@ def shade(
         face, s, t, _ = _project(normals[p, 0], normals[p, 1], normals[p, 2])
         diffuse = _cell(sources, starts[0], edges[0], face, s, t)
         rung, share, _ = _rung_of(roughness, ladder)
-        face, s, t, _ = _project(rx, ry, rz)
+        bend, _ = _bend(roughness)
+        lx, ly, lz = normals[p, 0] - rx, normals[p, 1] - ry, normals[p, 2] - rz
+        face, s, t, _ = _project(rx + bend * lx, ry + bend * ly, rz + bend * lz)
         fine = _cell(sources, starts[rung + 1], edges[rung + 1], face, s, t)
         coarse = _cell(sources, starts[rung + 2], edges[rung + 2], face, s, t)
         for k in range(3):
@@ -92,11 +112,14 @@ def shade(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def shade_backward(
-    base, material, normals, views, texels, sources, starts, edges, ladder, table, first, last, upstream,
-    base_grad, material_grad, normals_grad, texels_grad,
-):  # fmt: skip
-    """Adjoint of `shade`: adds to texels_grad, writes the others. The views have no gradient."""
+def shade_backward(points, light, first, last, upstream, gradients):
+    """Adjoint of `shade`: `gradients` of base, material, normals are written, those of texels added to.
+
+    The views have no gradient.
+    """
+    base, material, normals, views = points
+    texels, sources, starts, edges, ladder, table = light
+    base_grad, material_grad, normals_grad, texels_grad = gradients
     for p in range(first, last):
         occlusion, metallic = material[p, 0], material[p, 2]
         roughness = min(max(material[p, 1], SMALLEST_ROUGHNESS), 1.0)
@@ -106,7 +129,9 @@ def shade_backward(
         face_n, s_n, t_n, inverse_n = _project(normals[p, 0], normals[p, 1], normals[p, 2])
         diffuse = _cell(sources, starts[0], edges[0], face_n, s_n, t_n)
         rung, share, slope = _rung_of(roughness, ladder)
-        face_r, s_r, t_r, inverse_r = _project(rx, ry, rz)
+        bend, bend_slope = _bend(roughness)
+        lx, ly, lz = normals[p, 0] - rx, normals[p, 1] - ry, normals[p, 2] - rz
+        face_r, s_r, t_r, inverse_r = _project(rx + bend * lx, ry + bend * ly, rz + bend * lz)
         fine_edge, coarse_edge = edges[rung + 1], edges[rung + 2]
         fine = _cell(sources, starts[rung + 1], fine_edge, face_r, s_r, t_r)
         coarse = _cell(sources, starts[rung + 2], coarse_edge, face_r, s_r, t_r)
@@ -137,10 +162,14 @@ def shade_backward(
             _scatter_into(texels_grad, coarse, k, g_radiance * share)
         free = SMALLEST_ROUGHNESS <= material[p, 1] <= 1.0
         material_grad[p, 0], material_grad[p, 2] = g_occlusion, g_metallic
-        material_grad[p, 1] = g_share * slope + g_scale * scale_r + g_bias * bias_r if free else 0.0
         half = 0.5 * edges[0]
         nx, ny, nz = _unproject(face_n, s_n, t_n, inverse_n, gs_n * half, gt_n * half)
         mx, my, mz = _unproject(face_r, s_r, t_r, inverse_r, gs_r * 0.5, gt_r * 0.5)
+        g_bend = mx * lx + my * ly + mz * lz
+        g_roughness = g_share * slope + g_scale * scale_r + g_bias * bias_r + g_bend * bend_slope
+        material_grad[p, 1] = g_roughness if free else 0.0
+        nx, ny, nz = nx + bend * mx, ny + bend * my, nz + bend * mz
+        mx, my, mz = (1 - bend) * mx, (1 - bend) * my, (1 - bend) * mz
         g_cosine = 2 * (mx * normals[p, 0] + my * normals[p, 1] + mz * normals[p, 2])
         if SMALLEST_COSINE <= cosine <= 1.0:
             g_cosine += g_scale * scale_c + g_bias * bias_c
