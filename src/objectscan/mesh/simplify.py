@@ -34,25 +34,27 @@ def simplify(mesh: Mesh, face_budget: int) -> Mesh:
         raise ValueError(f"face_budget is {face_budget}; a closed surface needs at least 4 faces.")
     if len(mesh.faces) <= face_budget:
         return mesh
-    faults_before = _faults(mesh)
+    before = _faults(mesh)
     best: Mesh | None = None
     for share, aggressiveness in _ATTEMPTS:
         candidate = _collapsed(mesh, int(share * face_budget), aggressiveness)
         if not len(candidate.faces) or len(candidate.faces) > _COUNT_TOLERANCE * face_budget:
             continue
-        if _faults(candidate) <= faults_before:
+        faults = _faults(candidate)
+        if all(now <= then for now, then in zip(faults, before, strict=True)):
             return candidate
-        best = candidate if best is None or _faults(candidate) < _faults(best) else best
+        if best is None or faults < _faults(best):
+            best = candidate
     closed = _simplify_closed(mesh, face_budget)
     if closed is not None:
         return closed
     return mesh if best is None else split_non_manifold(best)
 
 
-def _faults(mesh: Mesh) -> int:
-    """Crowded edges, pinched vertices and border edges together."""
+def _faults(mesh: Mesh) -> tuple[int, int, int]:
+    """(crowded edges, pinched vertices, border edges)."""
     facts = topology_facts(mesh)
-    return facts.non_manifold_edges + facts.non_manifold_vertices + facts.boundary_edges
+    return facts.non_manifold_edges, facts.non_manifold_vertices, facts.boundary_edges
 
 
 def _collapsed(mesh: Mesh, face_budget: int, aggressiveness: float) -> Mesh:
