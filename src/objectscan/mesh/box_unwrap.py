@@ -11,7 +11,8 @@ from scipy.sparse.csgraph import connected_components as _graph_components
 from objectscan.mesh.topology import edge_table
 from objectscan.types import Mesh, UvMap
 
-_PADDING_PX = 4
+_PADDING_PX = 8
+"""Between charts: four texels for each, so that two mip levels keep them apart."""
 _PLANES = np.array([(1, 2), (2, 1), (2, 0), (0, 2), (0, 1), (1, 0)])
 """Coordinates that become u and v for faces that look to +x -x +y -y +z -z; u x v looks outward."""
 _ROUNDS = 30

@@ -22,6 +22,7 @@ from objectscan.types import Finding, Mesh, UvMap
 _BLOCK_FACES = 1500
 """xatlas is super-linear in the faces of a block: 200,000 took 217 s whole, 9 s in blocks of this size."""
 _POLL_S = 0.2
+_WORKER = "objectscan.mesh.uv_worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _run_child(arguments: list[str], timeout_s: float, while_waiting: Callable[[
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
     deadline_s = time.monotonic() + timeout_s
     with subprocess.Popen(
-        [sys.executable, "-m", "objectscan.mesh.uv_worker", *arguments],
+        [sys.executable, "-m", _WORKER, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
