@@ -146,7 +146,7 @@ def test_diffuse_ball_under_coloured_lamps_is_that_of_a_path_tracer():
     [(0.15, 0.03, 0.03), (0.3, 0.03, 0.06), (0.5, 0.06, 0.15), (0.8, 0.07, 0.1)],
 )
 def test_metal_ball_is_that_of_a_path_tracer(roughness, facing, grazing):
-    """The split sum is an approximation: measured 1.5, 1.9, 4.5, 5.5 % facing and 1.6, 3.4, 12, 8 % grazing."""
+    """The split sum is an approximation. Measured: 1.5, 1.9, 4.5, 5.5 % facing; 1.6, 3.4, 12, 8 % grazing."""
     alpha = roughness**2
     bsdf = {"type": "roughconductor", "material": "none", "distribution": "ggx", "alpha": alpha}
     truth = _traced({"type": "sphere", "bsdf": bsdf}, 256)[..., :3]

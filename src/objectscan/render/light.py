@@ -29,7 +29,7 @@ ROUGHNESS_LADDER = (0.08, 0.25, 0.45, 0.7, 1.0)
 """Perceptual roughness of each specular level."""
 _LARGEST_EDGES = (1024, 16, 16, 8, 8)
 """Texels a side of each level, unless the base has fewer: a third of the lobe's width or less."""
-_FLAT = (0.1, 0.1, 0.05, 0.03, 0.03)
+_FLAT = (0.1, 0.1, 0.05, 0.02, 0.01)
 """Part of each lobe that one texel of the pyramid may be wrong by. Under sun-like lamps the levels are then
 0.3 to 0.5 % from the integral (mean), less than the 1 to 2 % between two rungs; 30 to 100 weights a row."""
 _COARSEST_EDGE = 2

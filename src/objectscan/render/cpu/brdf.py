@@ -6,40 +6,45 @@ import numpy as np
 from numba import njit
 
 SMALLEST_COSINE = 1e-3
-_GOLDEN = 0.6180339887498949
+_HEIGHTS, _AZIMUTHS = 48, 24
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _integral(cosine, roughness, samples):
-    """(scale, bias): importance sampling of half vectors (Karis 2013), correlated Smith term (Heitz 2014)."""
+def _integral(cosine, roughness):
+    """(scale, bias): importance sampling of half vectors (Karis 2013), correlated Smith term (Heitz 2014).
+
+    A grid of heights and azimuths, denser at both ends of the heights, where the integrand bends.
+    """
     squared_alpha = max(roughness, 0.02) ** 4
     sine = np.sqrt(max(1.0 - cosine * cosine, 0.0))
     scale, bias = 0.0, 0.0
-    for k in range(samples):
-        u = (k + 0.5) / samples
-        azimuth = 2.0 * np.pi * (k * _GOLDEN % 1.0)
+    for k in range(_HEIGHTS):
+        t = (k + 0.5) / _HEIGHTS
+        u, weight = t * t * (3.0 - 2.0 * t), 6.0 * t * (1.0 - t)
         nh = np.sqrt((1.0 - u) / (1.0 + (squared_alpha - 1.0) * u))
-        vh = np.sqrt(max(1.0 - nh * nh, 0.0)) * np.cos(azimuth) * sine + nh * cosine
-        nl = 2.0 * vh * nh - cosine
-        if nl <= 0.0 or vh <= 0.0:
-            continue
-        view = nl * np.sqrt(cosine * cosine * (1.0 - squared_alpha) + squared_alpha)
-        light = cosine * np.sqrt(nl * nl * (1.0 - squared_alpha) + squared_alpha)
-        visible = 2.0 * nl * vh / (nh * (view + light))
-        fresnel = (1.0 - vh) ** 5
-        scale += visible * (1.0 - fresnel)
-        bias += visible * fresnel
-    return scale / samples, bias / samples
+        across = np.sqrt(max(1.0 - nh * nh, 0.0)) * sine
+        for m in range(_AZIMUTHS):
+            vh = across * np.cos(np.pi * (m + 0.5) / _AZIMUTHS) + nh * cosine
+            nl = 2.0 * vh * nh - cosine
+            if nl <= 0.0 or vh <= 0.0:
+                continue
+            view = nl * np.sqrt(cosine * cosine * (1.0 - squared_alpha) + squared_alpha)
+            light = cosine * np.sqrt(nl * nl * (1.0 - squared_alpha) + squared_alpha)
+            visible = weight * 2.0 * nl * vh / (nh * (view + light))
+            fresnel = (1.0 - vh) ** 5
+            scale += visible * (1.0 - fresnel)
+            bias += visible * fresnel
+    return scale / (_HEIGHTS * _AZIMUTHS), bias / (_HEIGHTS * _AZIMUTHS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def integrate_table(cosines, roughnesses, samples):
+def integrate_table(cosines, roughnesses):
     """[cosine, roughness, 2]: (scale, bias) at n.v = i / (cosines - 1), roughness j / (roughnesses - 1)."""
     table = np.zeros((cosines, roughnesses, 2))
     for i in range(cosines):
         for j in range(roughnesses):
             cosine = max(i / (cosines - 1.0), SMALLEST_COSINE)
-            table[i, j, 0], table[i, j, 1] = _integral(cosine, j / (roughnesses - 1.0), samples)
+            table[i, j, 0], table[i, j, 1] = _integral(cosine, j / (roughnesses - 1.0))
     return table
 
 
