@@ -38,11 +38,11 @@ class ShapeOptions:
     """Pass 1: free topology."""
 
     isosurface: Literal["flexicubes", "dmtet"] = "flexicubes"
-    resolutions: tuple[int, ...] = (48, 80)
+    resolutions: tuple[int, ...] = (64, 112)
     """Grid cells along the longest side of the bounds, coarse to fine."""
     image_edges_px: tuple[int, ...] = (128, 256)
     """Longer image side at each level of `resolutions`."""
-    steps: tuple[int, ...] = (200, 500)
+    steps: tuple[int, ...] = (200, 450)
     """Optimisation steps at each level."""
     views_per_step: int = 4
 
@@ -52,7 +52,7 @@ class RefineOptions:
     """Pass 2: fixed topology; vertices, textures and light together."""
 
     image_edge_px: int = 512
-    steps: int = 600
+    steps: int = 300
     views_per_step: int = 2
 
 
@@ -85,9 +85,9 @@ STANDARD = Recipe()
 PREVIEW = replace(
     STANDARD,
     preset="preview",
-    stereo=StereoOptions(image_edge_px=192, neighbours=3),
-    shape=ShapeOptions(resolutions=(48, 64), image_edges_px=(128, 192), steps=(100, 150)),
-    refine=RefineOptions(image_edge_px=384, steps=150),
+    stereo=StereoOptions(image_edge_px=160, neighbours=3),
+    shape=ShapeOptions(resolutions=(48, 80), image_edges_px=(128, 192), steps=(100, 130)),
+    refine=RefineOptions(image_edge_px=384, steps=100),
     budget=Budget(faces=12_000, texture_size_px=1024),
 )
 HIGH = replace(

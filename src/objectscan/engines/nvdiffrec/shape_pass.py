@@ -31,9 +31,9 @@ _REDISTANCE_EVERY = 40
 _WARM_UP_STEPS = 40
 """Steps over which the surface's rate grows from 0: while colours are still grey they push the outline about.
 """
-_BENDING = 0.02
+_BENDING = 0.1
 _SIGN = 0.002
-_MATERIAL_SMOOTHNESS = 0.02
+_MATERIAL_SMOOTHNESS = 0.1
 
 
 class ShapePass:
