@@ -33,8 +33,9 @@ def blob(faces_wanted: int = 6000) -> Mesh:
     x, y, z = np.meshgrid(*[np.linspace(-1.4, 1.4, edge)] * 3, indexing="ij")
     body = np.sqrt(x**2 + y**2 + z**2) - 1 + 0.1 * np.sin(5 * x) * np.sin(4 * y + 1)
     tunnel = 0.4 - np.sqrt(x**2 + y**2)
-    vertices, faces, _, _ = marching_cubes(np.maximum(body, tunnel).astype(np.float32), 0.0)
-    return Mesh(vertices.astype(np.float32), faces[:, ::-1].astype(np.int32))
+    field = np.maximum(body, tunnel).astype(np.float32)
+    vertices, faces, _, _ = marching_cubes(field, 0.0)
+    return Mesh((2.8 / (edge - 1) * vertices - 1.4).astype(np.float32), faces.astype(np.int32))
 
 
 def joined(*meshes: Mesh) -> Mesh:

@@ -37,7 +37,7 @@ class Body:
     fins: int
     """Pieces that stand on edges of the rest."""
     blocks: int
-    """Closed pieces that touched in edges."""
+    """Closed pieces that touched the body, or each other, in edges."""
 
 
 def prepare(mesh: Mesh) -> Body:
@@ -50,15 +50,16 @@ def prepare(mesh: Mesh) -> Body:
     edges, edge_of = edge_table(pieces.faces)
     is_border = (np.bincount(edge_of, minlength=len(edges)) == 1)[edge_of].reshape(-1, 3).any(axis=1)
     is_open = np.bincount(part, is_border) > 0
-    # Pieces that splitting made, by the component they were in; the largest of each is no fin.
+    # Pieces that splitting made, by the component they were in; the largest of each is the body.
     component_of = np.zeros(len(area), np.int64)
     component_of[part] = whole
-    largest = np.zeros(whole.max(initial=-1) + 1)
-    np.maximum.at(largest, component_of, area)
-    is_smaller = area < largest[component_of]
-    is_fin = is_open & is_smaller & _touches_crowded(single, part)
+    is_body = np.zeros(len(area), bool)
+    by_size = np.lexsort([-area, component_of])
+    is_body[by_size[np.unique(component_of[by_size], return_index=True)[1]]] = True
+    stands_off = ~is_body & _touches_crowded(single, part)
+    is_fin = is_open & stands_off
     body = compact(Mesh(pieces.vertices, pieces.faces[~is_fin[part]]))
-    blocks = int((~is_open & is_smaller & _touches_crowded(single, part)).sum())
+    blocks = int((~is_open & stands_off).sum())
     return Body(mesh, welded, single, body, int(is_fin.sum()), blocks)
 
 

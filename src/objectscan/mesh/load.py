@@ -134,6 +134,8 @@ class _SameFolder(trimesh.resolvers.Resolver):
 
 def _collected(scene: trimesh.Scene, path: Path, has_normals: bool) -> LoadedMesh:
     parts = list(_parts(scene))
+    if not any(len(part.vertices) for part in parts):
+        raise bad_mesh(path, "holds no geometry")
     vertices = np.concatenate([np.zeros((0, 3), np.float32), *(part.vertices for part in parts)])
     offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])
     for part in parts:

@@ -255,14 +255,25 @@ def _wedges(mesh: Mesh, half_edges: np.ndarray) -> list[tuple[int, int]]:
     # ones. Of two faces back to back it comes first: there one solid ends and the next begins.
     is_forward = start == low
     turn = np.lexsort([~is_forward, step])
-    forward = is_forward[turn]
-    pairs, count, used = [], len(turn), set()
-    for i in range(count):
-        j = (i + 1) % count
-        if not forward[i] and forward[j] and i not in used and j not in used:
-            pairs.append((int(half_edges[turn[i]]), int(half_edges[turn[j]])))
-            used |= {i, j}
-    return pairs
+    ordered = is_forward[turn]
+    following = np.roll(turn, -1)
+    if (ordered != np.roll(ordered, -1)).all():
+        pairs = np.stack([turn, following], axis=1)[~ordered]
+    else:
+        pairs = _flattest_pairs(angle, is_forward)
+    return [(int(half_edges[i]), int(half_edges[j])) for i, j in pairs]
+
+
+def _flattest_pairs(angle: np.ndarray, is_forward: np.ndarray) -> np.ndarray:
+    """Where solids can't be told (a fin on a surface): opposite faces, the pair nearest to a plane first."""
+    backward, forward = np.flatnonzero(~is_forward), np.flatnonzero(is_forward)
+    bend = np.abs(np.abs(angle[backward][:, None] - angle[forward][None]) - np.pi)
+    pairs = []
+    for _ in range(min(bend.shape)):
+        i, j = np.unravel_index(bend.argmin(), bend.shape)
+        pairs.append((backward[i], forward[j]))
+        bend[i], bend[:, j] = np.inf, np.inf
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def _loops(boundary: np.ndarray) -> int:
