@@ -47,7 +47,13 @@ class NvdiffrecEngine:
     """Optimises geometry, PBR materials and light from posed, masked photos (Munkberg et al., CVPR 2022)."""
 
     name = "nvdiffrec"
-    stages: tuple[tuple[str, float], ...] = (("hull", 0.02), ("stereo", 0.15), ("shape", 0.35), ("bridge", 0.03), ("refine", 0.45))
+    stages: tuple[tuple[str, float], ...] = (
+        ("hull", 0.02),
+        ("stereo", 0.15),
+        ("shape", 0.35),
+        ("bridge", 0.03),
+        ("refine", 0.45),
+    )
 
     def memory_bytes(self, capture: Capture, recipe: Recipe) -> int:
         """Photos of the finest level, the grid with its optimiser state, one step's tensors (measured

@@ -35,7 +35,9 @@ class MaterialSample:
 class TextureField:
     """Material over a box of space, learnt. Cost: 0.25 us a point and thread forward, twice that backward."""
 
-    def __init__(self, lower: Float[np.ndarray, " 3"], edge: float, cells: tuple[int, ...] = (8, 32, 64, 128)):
+    def __init__(
+        self, lower: Float[np.ndarray, " 3"], edge: float, cells: tuple[int, ...] = (8, 32, 64, 128)
+    ):
         """Nine channels: base colour 3, occlusion-roughness-metallic 3, normal offset 3, all before
         squashing.
 

@@ -40,6 +40,9 @@ _VERTEX_RATE_PX = 0.12
 _SMOOTHNESS = 12.0
 _BENDING = 0.02
 _LIGHT_RATE = 0.01
+_GAIN_RATE = 0.002
+_CAMERA_RATE = 0.001
+"""Radians, distances to the object, and log focal length a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,8 @@ class RefinePass:
         shared = torch.optim.Adam(
             [
                 {"params": [self._appearance.log_radiance], "lr": _LIGHT_RATE},
-                {"params": [self._appearance.log_gains], "lr": 0.002},
-                {"params": [self._cameras.delta], "lr": 0.0005},
+                {"params": [self._appearance.log_gains], "lr": _GAIN_RATE},
+                {"params": [self._cameras.delta], "lr": _CAMERA_RATE},
             ],
             betas=(0.9, 0.99),
         )
@@ -86,7 +89,7 @@ class RefinePass:
         for step in range(steps):
             decay = 0.1 ** (step / steps)
             losses = self._step(next(batches), step)
-            for group, rate in zip(shared.param_groups, (_LIGHT_RATE, 0.002, 0.0005), strict=True):
+            for group, rate in zip(shared.param_groups, (_LIGHT_RATE, _GAIN_RATE, _CAMERA_RATE), strict=True):
                 group["lr"] = rate * decay
             shared.step()
             shared.zero_grad()

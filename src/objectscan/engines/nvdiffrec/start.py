@@ -58,9 +58,7 @@ def starting_surface(
     report(Progress(STAGE, 0.0, "outlines and bounds"))
     outlines = silhouettes(capture.views)
     cameras = np.stack([view.camera.world_from_camera[:3, 3] for view in capture.views])
-    box = object_bounds(
-        outlines, cameras, capture.bounds, outvoted_views=recipe.hull.outvoted_views
-    )
+    box = object_bounds(outlines, cameras, capture.bounds, outvoted_views=recipe.hull.outvoted_views)
     surface = StartingSurface(outlines, box, recipe.hull.outvoted_views, None)
     report(Progress(STAGE, 1.0))
     if not recipe.stereo.enabled:
