@@ -12,13 +12,14 @@ from jaxtyping import Float
 from objectscan.engines.nvdiffrec.field import TextureField
 from objectscan.engines.nvdiffrec.textures import CHANNELS, LOWER, UPPER
 from objectscan.errors import EmptyForeground
-from objectscan.mesh.bake import push_pull, surface_points, texel_coverage
+from objectscan.mesh.bake import fill_gutters, surface_points, texel_coverage
 from objectscan.mesh.simplify import simplify
 from objectscan.mesh.topology import drop_floaters, weld_by_position
-from objectscan.mesh.uv import unwrap
+from objectscan.mesh.uv import lay_out
 from objectscan.recipes import Budget
-from objectscan.types import Mesh, UvMap, View
+from objectscan.types import Finding, Mesh, Progress, ProgressFn, UvMap, View
 
+STAGE = "bridge"
 _ATLAS_USE = 0.6
 """Share of the atlas that charts cover: xatlas on blocks gives 0.6 to 0.7 (docs/decisions/0005)."""
 _SMALLEST_TEXTURE_PX = 256
@@ -31,9 +32,12 @@ class TexturedStart:
     mesh: Mesh
     uv: UvMap
     texels: Float[np.ndarray, "S S 8"]
+    findings: tuple[Finding, ...] = ()
 
 
-def bridge(mesh: Mesh, field: TextureField, views: Sequence[View], budget: Budget) -> TexturedStart:
+def bridge(
+    mesh: Mesh, field: TextureField, views: Sequence[View], budget: Budget, report: ProgressFn
+) -> TexturedStart:
     """Clean and simplify the surface, lay out an atlas, and write the field into it.
 
     Raises:
@@ -45,8 +49,8 @@ def bridge(mesh: Mesh, field: TextureField, views: Sequence[View], budget: Budge
         raise EmptyForeground("No surface is left after loose pieces were dropped.", hint="Check the masks.")
     small = simplify(whole, budget.faces)
     size_px = texture_size_px(small, views, budget.texture_size_px)
-    uv = unwrap(small, texture_size_px=size_px)
-    return TexturedStart(small, uv, bake(small, uv, field, size_px))
+    layout = lay_out(small, texture_size_px=size_px, while_waiting=lambda: report(Progress(STAGE, 0.5)))
+    return TexturedStart(small, layout.uv, bake(small, layout.uv, field, size_px), layout.findings)
 
 
 def texture_size_px(mesh: Mesh, views: Sequence[View], largest_px: int) -> int:
@@ -85,5 +89,5 @@ def bake(mesh: Mesh, uv: UvMap, field: TextureField, size_px: int) -> Float[np.n
     )
     covered = np.zeros(size_px * size_px, bool)
     covered[texels.index] = True
-    filled = push_pull(image.reshape(size_px, size_px, CHANNELS), covered.reshape(size_px, size_px))
+    filled = fill_gutters(image.reshape(size_px, size_px, CHANNELS), covered.reshape(size_px, size_px))
     return np.clip(filled, LOWER, UPPER)

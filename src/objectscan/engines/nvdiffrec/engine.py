@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,6 +26,7 @@ from objectscan.types import (
     Capture,
     Checkpoints,
     Environment,
+    Finding,
     Mesh,
     PassReport,
     Progress,
@@ -84,7 +87,7 @@ class NvdiffrecEngine:
         start = self._bridge(mesh, setup, capture, recipe, report, checkpoints)
         refine = RefinePass(start, setup.appearance, setup.cameras, capture.views, recipe.refine)
         refined = refine.run(refine_rng, report)
-        return self._result(refined, start.uv, setup, capture, recipe, (shape_report, refined.report))
+        return self._result(refined, start, setup, capture, recipe, (shape_report, refined.report))
 
     def _setup(
         self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
@@ -133,29 +136,33 @@ class NvdiffrecEngine:
         report(Progress("bridge", 0.0))
         saved = checkpoints.load("bridge")
         if saved is None:
-            start = bridge(mesh, setup.field, capture.views, recipe.budget)
+            start = bridge(mesh, setup.field, capture.views, recipe.budget, report)
             saved = {
                 "vertices": start.mesh.vertices, "faces": start.mesh.faces, "texels": start.texels,
                 "uv": start.uv.coordinates, "uv_faces": start.uv.faces,
+                "findings": np.array(json.dumps([dataclasses.asdict(finding) for finding in start.findings])),
             }  # fmt: skip
             checkpoints.save("bridge", saved)
         report(Progress("bridge", 1.0))
-        return TexturedStart(
-            Mesh(saved["vertices"], saved["faces"]), UvMap(saved["uv"], saved["uv_faces"]), saved["texels"]
+        findings = tuple(
+            Finding(**{**f, "photos": tuple(f["photos"])}) for f in json.loads(str(saved["findings"]))
         )
+        mesh, uv = Mesh(saved["vertices"], saved["faces"]), UvMap(saved["uv"], saved["uv_faces"])
+        return TexturedStart(mesh, uv, saved["texels"], findings)
 
     def _result(
-        self, refined: Refined, uv: UvMap, setup: _Setup, capture: Capture, recipe: Recipe,
+        self, refined: Refined, start: TexturedStart, setup: _Setup, capture: Capture, recipe: Recipe,
         passes: tuple[PassReport, ...],
     ) -> Reconstruction:  # fmt: skip
         radiance = setup.appearance.radiance().detach().numpy().astype(np.float32)
         return Reconstruction(
             mesh=refined.mesh,
-            uv=uv,
+            uv=start.uv,
             material=material_from_texels(refined.texels),
             environment=Environment(radiance.reshape(6, LIGHT_EDGE, LIGHT_EDGE, 3)),
             passes=passes,
             cameras=_refined_cameras(setup, capture) if recipe.refine_cameras else {},
+            findings=start.findings,
         )
 
 

@@ -111,7 +111,7 @@ class RefinePass:
         bending = normal_consistency(self._vertices.positions, self._faces, self._adjacency)
         loss = colour + 2.0 * mask + _BENDING * bending + self._appearance.regularisation()
         if self._cameras.delta.requires_grad:
-            loss = loss + 10.0 * self._cameras.delta.square().sum()
+            loss = loss + 1.0 * self._cameras.delta.square().sum()
         ensure_finite(STAGE, step, loss=loss)
         loss.backward()
         return torch.stack([colour.detach(), mask.detach()])
