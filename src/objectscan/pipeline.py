@@ -2,202 +2,201 @@
 
 from __future__ import annotations
 
-import datetime
-import resource
-import time
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
+import objectscan
 from objectscan import version
-from objectscan.capture import ingest, split_views
-from objectscan.engines.base import Engine, engine_named
-from objectscan.errors import Cancelled, InputError, ReconstructionError
+from objectscan.archive import capture_hash, reconstruction_arrays, reconstruction_from
+from objectscan.capture import ImageLimits, ingest, load_capture, split_views
+from objectscan.delivery import Asset, deliver, judge
+from objectscan.engines.base import engine_named
+from objectscan.errors import BadWorkspace, InputError
 from objectscan.memory import free_memory_bytes, require_memory
-from objectscan.mesh.evidence import Evidence
-from objectscan.mesh.export.glb import write_glb
-from objectscan.mesh.preview import (
-    Studio,
-    animated_webp_bytes,
-    still_picture,
-    turntable_pictures,
-    webp_bytes,
-)
-from objectscan.mesh.quality import ViewPair, evaluate
-from objectscan.mesh.strips import contact_sheet, view_strip
+from objectscan.mesh.preview import webp_bytes
 from objectscan.recipes import Recipe, expanded
-from objectscan.report import ReportPictures, Run, report_document, write_report
 from objectscan.settings import Settings
-from objectscan.types import Capture, Mesh, Progress, ProgressFn, Reconstruction, ignore_progress
-from objectscan.workspace import (
-    Workspace,
-    content_hash,
-    open_workspace,
-    reconstruction_arrays,
-    reconstruction_from,
-)
+from objectscan.stages import StageClock
+from objectscan.types import Capture, Progress, ProgressFn, Reconstruction, ignore_progress
+from objectscan.workspace import RESULT, Workspace, load_result, open_workspace, read_job, require_usable
 
-_Result = TypeVar("_Result")
+__all__ = ["Asset", "deliver_folder", "never", "optimise", "read_capture", "reconstruct", "stage_shares"]
+
+_CAPTURE_SHARE, _EVALUATE_SHARE, _PREVIEW_SHARE = 0.01, 0.05, 0.05
+"""Measured with the preset `standard` on the sample capture, two cores."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """What was delivered."""
-
-    folder: Path
-    model: Path
-    report: Path
-    evidence: Evidence
+def never() -> bool:
+    """Asks nobody: the job is not cancelled."""
+    return False
 
 
 def reconstruct(
-    photos: Path,
-    recipe: Recipe,
-    out: Path,
-    *,
-    settings: Settings,
-    seed: int = 0,
-    report: ProgressFn = ignore_progress,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Asset:
+    photos: Path, recipe: Recipe, out: Path, *, settings: Settings, seed: int = 0, overwrite: bool = False,
+    report: ProgressFn = ignore_progress, cancelled: Callable[[], bool] = never,
+) -> Asset:  # fmt: skip
     """Photos of one object in, a delivered textured asset and an honest quality report out.
 
     Args:
         photos: A capture with cameras and masks, see docs/architecture/01-capture.md.
         recipe: What to make of it.
-        out: The job's folder. A run that was stopped resumes after its last finished stage.
+        out: The job's folder. A run that was stopped goes on after its last finished stage.
         settings: Limits of this machine.
         seed: Results repeat for a seed on one machine.
-        report: Receives progress; `Progress.fraction` is that of its stage.
-        cancelled: Asked at each report, at least once a second.
+        overwrite: Whether another job's finished result in `out` may be replaced.
+        report: Receives progress; `Progress.fraction` is the stage's own; `stages.Outlook` sums up.
+        cancelled: Asked whenever a stage reports, about once a second.
 
     Raises:
         InputError: The photos, cameras or masks can't be used, or `out` is not ours.
         ReconstructionError: They did not work out; the report is written all the same if there is a surface.
         ResourceError: This machine can't do it.
+        ExportError: A file can't be written.
         Cancelled: On request; the folder can be resumed.
     """
-    with open_workspace(out, _job(photos, recipe, seed)) as workspace:
-        watch = _Stages(workspace, report, cancelled)
-        engine = engine_named(recipe.engine)
-        capture = watch.timed("capture", lambda: ingest(photos, settings.image_limits(), watch.report))
-        fit, held_out = split_views(capture, every=recipe.hold_out_every)
-        require_memory(
-            engine.memory_bytes(fit, recipe), free_bytes=free_memory_bytes(), share=settings["memory_share"]
+    require_usable(out)
+    clock = StageClock(report, cancelled)
+    capture = read_capture(photos, settings, clock.report)
+    fit, held_out = split_views(capture, every=recipe.hold_out_every)
+    job = _job(photos, capture, recipe, seed)
+    with open_workspace(out, job, overwrite=overwrite) as workspace:
+        result = _optimised(fit, recipe, workspace, clock, seed=seed, settings=settings)
+        judged = judge(result, fit, held_out, clock)
+        return deliver(judged, job, workspace, clock)
+
+
+def optimise(
+    photos: Path, recipe: Recipe, out: Path, *, settings: Settings, seed: int = 0, overwrite: bool = False,
+    report: ProgressFn = ignore_progress, cancelled: Callable[[], bool] = never,
+) -> Reconstruction:  # fmt: skip
+    """The first half of `reconstruct`: up to the engine's result, which stays in `out`."""
+    require_usable(out)
+    clock = StageClock(report, cancelled)
+    capture = read_capture(photos, settings, clock.report)
+    fit, _ = split_views(capture, every=recipe.hold_out_every)
+    with open_workspace(out, _job(photos, capture, recipe, seed), overwrite=overwrite) as workspace:
+        return _optimised(fit, recipe, workspace, clock, seed=seed, settings=settings)
+
+
+def deliver_folder(
+    out: Path,
+    *,
+    settings: Settings,
+    report: ProgressFn = ignore_progress,
+    cancelled: Callable[[], bool] = never,
+) -> Asset:
+    """The second half of `reconstruct`: judge the result in `out`, write model, previews and report (again).
+
+    Raises:
+        BadWorkspace: `out` holds no finished result, or the photos are not those that it was made from.
+        ReconstructionError: The model shows something else than the photos.
+    """
+    job, result = read_job(out), load_result(out)
+    clock = StageClock(report, cancelled)
+    capture = read_capture(Path(job["capture"]), settings, clock.report)
+    if capture_hash(capture) != job["capture_hash"]:
+        raise BadWorkspace(
+            f"The photos in {job['capture']} have changed since {out} was made.",
+            hint="Reconstruct them again, or put the old photos back.",
         )
-        result = watch.timed("engine", lambda: _optimised(engine, fit, recipe, seed, workspace, watch.report))
-        pairs: list[ViewPair] = []
-        evidence = watch.timed(
-            "evaluate", lambda: evaluate(result, held_out, fit, watch.report, on_pair=pairs.append)
-        )
-        return _deliver(workspace, watch, _Delivery(result, evidence, fit, held_out, pairs, recipe, seed))
+    fit, held_out = split_views(capture, every=job["recipe"]["hold_out_every"])
+    with open_workspace(out, job) as workspace:
+        clock.seconds.update({**_earlier_seconds(workspace), **clock.seconds})
+        return deliver(judge(result, fit, held_out, clock), job, workspace, clock)
 
 
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    result: Reconstruction
-    evidence: Evidence
-    fit: Capture
-    held_out: Capture
-    pairs: list[ViewPair]
-    recipe: Recipe
-    seed: int
+def read_capture(photos: Path, settings: Settings, report: ProgressFn = ignore_progress) -> Capture:
+    """A capture as a person has it, or a folder that the stage `ingest` wrote.
 
-
-@dataclass(slots=True)
-class _Stages:
-    """Passes progress on, asks for cancellation, and keeps the time of each stage."""
-
-    workspace: Workspace
-    listener: ProgressFn
-    cancelled: Callable[[], bool]
-    seconds: dict[str, float] = field(default_factory=dict)
-    _began: dict[str, float] = field(default_factory=dict)
-
-    def report(self, progress: Progress) -> None:
-        """What stages call."""
-        if self.cancelled():
-            raise Cancelled("Stopped on request.", hint="Run the same command again to go on.")
-        now = time.perf_counter()
-        began = self._began.setdefault(progress.stage, now)
-        self.seconds[progress.stage] = now - began
-        if progress.preview_srgb is not None:
-            self.workspace.write("progress.webp", webp_bytes(progress.preview_srgb))
-        self.listener(progress)
-
-    def timed(self, stage: str, work: Callable[[], _Result]) -> _Result:
-        """Run one line of the flow; its time is that not already told by finer stages."""
-        began, told = time.perf_counter(), sum(self.seconds.values())
-        result = work()
-        rest = time.perf_counter() - began - (sum(self.seconds.values()) - told)
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + max(rest, 0.0)
-        return result
-
-
-def _job(photos: Path, recipe: Recipe, seed: int) -> Mapping[str, object]:
+    Raises:
+        InputError: It can't be used; the message names the file.
+    """
     if not photos.exists():
         raise InputError(f"There is no capture at {photos}.", hint="Give a folder or a transforms.json.")
-    source = photos.parent if photos.is_file() else photos
-    return {
-        "recipe": expanded(recipe), "seed": seed, "version": version(), "capture": str(photos.resolve()),
-        "capture_hash": content_hash(source),
-    }  # fmt: skip
+    report(Progress("capture", 0.0))
+    is_ingested = (photos / "findings.json").is_file() and (photos / "transforms.json").is_file()
+    limits = ImageLimits(**settings.image_limits())
+    capture = load_capture(photos) if is_ingested else ingest(photos, limits, report)
+    report(Progress("capture", 1.0, f"{len(capture.views)} photos"))
+    return capture
+
+
+def stage_shares(recipe: Recipe) -> tuple[tuple[str, float], ...]:
+    """(stage, share of the whole time), in order, for `stages.Outlook`.
+
+    Raises:
+        BadRecipe: No such engine.
+    """
+    rest = 1.0 - _CAPTURE_SHARE - _EVALUATE_SHARE - _PREVIEW_SHARE
+    engine = tuple((name, rest * share) for name, share in engine_named(recipe.engine).stages)
+    return (("capture", _CAPTURE_SHARE), *engine, ("evaluate", _EVALUATE_SHARE), ("preview", _PREVIEW_SHARE))
 
 
 def _optimised(
-    engine: Engine, fit: Capture, recipe: Recipe, seed: int, workspace: Workspace, report: ProgressFn
+    fit: Capture, recipe: Recipe, workspace: Workspace, clock: StageClock, *, seed: int, settings: Settings
 ) -> Reconstruction:
-    saved = workspace.load("result")
+    clock.seconds.update({**_earlier_seconds(workspace), **clock.seconds})
+    saved = workspace.load(RESULT)
     if saved is not None:
         return reconstruction_from(saved)
+    engine = engine_named(recipe.engine)
+    needed_bytes = engine.memory_bytes(fit, recipe)
+    require_memory(needed_bytes, free_bytes=free_memory_bytes(), share=settings.memory_share)
+    clock.on_preview = lambda progress: _show(workspace, progress)
     engine.prepare("cpu")
-    result = engine.reconstruct(fit, recipe, seed=seed, report=report, checkpoints=workspace)
-    workspace.save("result", reconstruction_arrays(result))
+    checkpoints = _TimedCheckpoints(workspace, clock)
+    result = engine.reconstruct(fit, recipe, seed=seed, report=clock.report, checkpoints=checkpoints)
+    checkpoints.save(RESULT, reconstruction_arrays(result))
     return result
 
 
-def _deliver(workspace: Workspace, watch: _Stages, delivery: _Delivery) -> Asset:
-    """Model, previews and report; a result that shows something else is written down and then refused."""
-    result, delivered_from_world = delivery.result, delivery.fit.delivered_from_world
-    model, still, turntable = watch.timed("preview", lambda: _files(workspace, watch.report, delivery))
-    strips = {pair.name: webp_bytes(view_strip(pair.photo, pair.render)) for pair in delivery.pairs}
-    sizes = {path.name: path.stat().st_size for path in (model, *sorted((workspace.folder / "previews").iterdir()))}
-    run = Run(
-        version=version(), engine=delivery.recipe.engine, seed=delivery.seed, recipe=expanded(delivery.recipe),
-        stage_seconds=watch.seconds, made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        file_bytes=sizes,
-    )  # fmt: skip
-    document = report_document(
-        delivery.evidence, result, fit=delivery.fit, held_out=delivery.held_out, run=run
-    )
-    document["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    document["delivered_from_world"] = np.asarray(delivered_from_world).tolist()
-    path, _ = write_report(workspace.folder, document, ReportPictures(still, turntable, strips))
-    if delivery.evidence.verdict.grade == "failed":
-        raise ReconstructionError(
-            f"The model does not show the object: {delivery.evidence.verdict.reason}",
-            hint=f"Look at {workspace.folder / 'report.html'}; check cameras and masks.",
+@dataclass(frozen=True, slots=True)
+class _TimedCheckpoints:
+    """The workspace's checkpoints, and with each the time of the stages so far: a resumed run reports all."""
+
+    workspace: Workspace
+    clock: StageClock
+
+    def load(self, name: str) -> dict[str, np.ndarray] | None:
+        return self.workspace.load(name)
+
+    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        self.workspace.save(name, arrays)
+        seconds = self.clock.seconds
+        self.workspace.save(
+            "seconds", {"stages": np.array(list(seconds)), "seconds": np.array([*seconds.values()])}
         )
-    return Asset(workspace.folder, model, path, delivery.evidence)
 
 
-def _files(workspace: Workspace, report: ProgressFn, delivery: _Delivery) -> tuple[Path, bytes, bytes]:
-    result, delivered_from_world = delivery.result, delivery.fit.delivered_from_world
-    rotation, shift = delivered_from_world[:3, :3], delivered_from_world[:3, 3]
-    vertices = (result.mesh.vertices.astype(np.float64) @ rotation.T + shift).astype(np.float32)
-    model = workspace.folder / "model.glb"
-    extras = {"software": f"objectscan {version()}", "verdict": delivery.evidence.verdict.grade}
-    write_glb(model, Mesh(vertices, result.mesh.faces), result.uv, result.material, extras=extras)
-    studio = Studio(result, delivered_from_world)
-    still = webp_bytes(still_picture(studio))
-    turntable = animated_webp_bytes(turntable_pictures(studio, report=report))
-    workspace.write("previews/preview.webp", still)
-    workspace.write("previews/turntable.webp", turntable)
-    if delivery.pairs:
-        strips = [view_strip(pair.photo, pair.render) for pair in delivery.pairs]
-        sheet = contact_sheet(strips, [pair.name for pair in delivery.pairs])
-        workspace.write("previews/contact_sheet.webp", webp_bytes(sheet))
-    return model, still, turntable
+def _earlier_seconds(workspace: Workspace) -> dict[str, float]:
+    saved = workspace.load("seconds")
+    return (
+        {} if saved is None else dict(zip(saved["stages"].tolist(), saved["seconds"].tolist(), strict=True))
+    )
+
+
+def _show(workspace: Workspace, progress: Progress) -> None:
+    if progress.preview_srgb is not None:
+        workspace.write("progress.webp", webp_bytes(progress.preview_srgb))
+
+
+def _job(photos: Path, capture: Capture, recipe: Recipe, seed: int) -> dict[str, Any]:
+    return {
+        "recipe": expanded(recipe), "seed": seed, "version": version(), "source": _source_hash(),
+        "capture": str(photos.resolve()), "capture_hash": capture_hash(capture),
+    }  # fmt: skip
+
+
+def _source_hash() -> str:
+    """Fingerprint of the package's own code: a result of other code is not resumed. About 10 ms."""
+    folder = Path(objectscan.__file__).parent
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

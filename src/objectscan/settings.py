@@ -1,21 +1,26 @@
-"""Settings of the operator: limits of this machine, never part of a recipe. One table; docs/settings.md lists it.
+"""Settings of the operator: what this machine may spend. One table; docs/settings.md lists the same.
 
-Each is read from the environment variable `OBJECTSCAN_` + its name in capitals, else it has its default.
+Settings never change what a result looks like for photos within the limits: that is the recipe's part. Each
+is read from the environment variable `OBJECTSCAN_` + its name in capitals, else from a TOML file, else it has
+its default.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from objectscan.errors import InputError
 
-if TYPE_CHECKING:
-    from objectscan.capture.limits import ImageLimits
+Value = int | float | str
 
-_IMAGE_LIMITS = ("max_pixels", "max_file_bytes", "max_views", "min_views", "min_side_px", "max_edge_px")
+FILE_VARIABLE = "OBJECTSCAN_SETTINGS"
+"""Names the TOML file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +28,11 @@ class Setting:
     """One row of the table."""
 
     name: str
-    default: int | float
+    default: Value
     unit: str
     help: str
+    least: float = 0.0
+    most: float = float("inf")
 
     @property
     def variable(self) -> str:
@@ -34,64 +41,113 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("max_pixels", 60_000_000, "pixels", "Largest photo that is decoded."),
-    Setting("max_file_bytes", 64_000_000, "bytes", "Largest photo file that is read."),
-    Setting("max_views", 400, "photos", "Most photos in one capture."),
-    Setting("min_views", 3, "photos", "Fewest usable photos; below, a capture is refused."),
-    Setting("min_side_px", 64, "pixels", "Shortest side of a photo."),
-    Setting("max_edge_px", 2048, "pixels", "Longer side to which larger photos are reduced."),
-    Setting("threads", 0, "threads", "Threads for computation; 0 means one a processor core."),
-    Setting("memory_share", 0.9, "share", "Share of the free memory that a job may plan to use."),
-)
+    Setting("max_pixels", 60_000_000, "pixels", "Largest photo that is decoded.", least=4096),
+    Setting("max_file_bytes", 64_000_000, "bytes", "Largest photo file that is read.", least=1),
+    Setting("max_camera_file_bytes", 256_000_000, "bytes", "Largest camera file that is read.", least=1),
+    Setting("max_views", 400, "photos", "Most photos in one capture.", least=1),
+    Setting("min_views", 3, "photos", "Fewest usable photos; with fewer a capture is refused.", least=1),
+    Setting("min_side_px", 64, "pixels", "Shorter side of the smallest photo that is used.", least=1),
+    Setting("max_aspect", 8.0, "ratio", "Longer side / shorter side of the narrowest photo.", least=1),
+    Setting("max_edge_px", 2048, "pixels", "Longer side to which larger photos are reduced.", least=64),
+    Setting("threads", 0, "threads", "Threads for computing; 0 means one for each usable processor core."),
+    Setting("memory_share", 0.9, "share", "Share of the free memory that a run may plan to use.", most=1),
+    Setting("cache_folder", "", "folder", "Where compiled kernels are kept; empty means beside the package, "
+            "or in the user's cache folder if that can't be written."),
+)  # fmt: skip
+_IMAGE_LIMITS = (
+    "max_pixels", "max_file_bytes", "max_camera_file_bytes", "max_views", "min_views", "min_side_px",
+    "max_aspect", "max_edge_px",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The values in force, by name."""
 
-    values: Mapping[str, int | float]
+    values: Mapping[str, Value]
 
-    def __getitem__(self, name: str) -> int | float:
+    def __getitem__(self, name: str) -> Value:
         """Value of one setting."""
         return self.values[name]
 
-    def image_limits(self) -> ImageLimits:
-        """The limits of the capture stage."""
-        from objectscan.capture.limits import ImageLimits
-
-        return ImageLimits(**{name: int(self.values[name]) for name in _IMAGE_LIMITS})
+    def image_limits(self) -> dict[str, Any]:
+        """The limits of the capture stage, by the field names of `capture.ImageLimits`."""
+        return {name: self.values[name] for name in _IMAGE_LIMITS}
 
     @property
     def threads(self) -> int:
         """Threads to compute with, at least 1."""
-        return int(self.values["threads"]) or len(os.sched_getaffinity(0))
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return int(self.values["threads"]) or usable
+
+    @property
+    def memory_share(self) -> float:
+        """Share of the free memory that a run may plan to use."""
+        return float(self.values["memory_share"])
+
+
+DEFAULT_SETTINGS = Settings({setting.name: setting.default for setting in SETTINGS})
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """Read the table from environment variables.
+    """Read the table from environment variables and the TOML file that one of them may name.
 
     Raises:
-        InputError: A variable is not a number, is negative, or no such setting exists.
+        InputError: A value has the wrong kind or is out of range, there is no such setting, or the file can't
+            be read. The message names the variable or the file.
     """
-    known = {setting.variable: setting for setting in SETTINGS}
-    unknown = [name for name in environment if name.startswith("OBJECTSCAN_") and name not in known]
-    if unknown:
-        listed = ", ".join(sorted(known))
-        raise InputError(f"There is no setting '{unknown[0]}'.", hint=f"Known: {listed}.")
-    given = {known[name]: text for name, text in environment.items() if name in known}
-    values = {setting.name: setting.default for setting in SETTINGS}
-    values.update({setting.name: _number(setting, text) for setting, text in given.items()})
+    by_variable = {setting.variable: setting for setting in SETTINGS}
+    values = dict(DEFAULT_SETTINGS.values)
+    if environment.get(FILE_VARIABLE):
+        values.update(_from_file(Path(environment[FILE_VARIABLE])))
+    for variable, text in environment.items():
+        if not variable.startswith("OBJECTSCAN_") or variable == FILE_VARIABLE:
+            continue
+        setting = _known(variable, by_variable, "the environment")
+        values[setting.name] = _from_text(setting, text)
     return Settings(values)
 
 
-def _number(setting: Setting, text: str) -> int | float:
+def _from_file(path: Path) -> dict[str, Value]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise InputError(
+            f"The settings file {path} can't be read: {problem}.",
+            hint=f"Correct it or unset {FILE_VARIABLE}.",
+        ) from problem
+    by_name = {setting.name: setting for setting in SETTINGS}
+    return {name: _checked(_known(name, by_name, str(path)), value, name) for name, value in table.items()}
+
+
+def _known(name: str, known: Mapping[str, Setting], place: str) -> Setting:
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, n=1)
+    raise InputError(
+        f"There is no setting '{name}' ({place}).",
+        hint=f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(known)}.",
+    )
+
+
+def _from_text(setting: Setting, text: str) -> Value:
     try:
         value = type(setting.default)(text)
     except ValueError:
-        value = -1
-    if value < 0:
-        raise InputError(
-            f"{setting.variable} is '{text}', not a number of {setting.unit} from 0 up.",
-            hint=f"The default is {setting.default}.",
-        )
-    return value
+        value = text
+    return _checked(setting, value, setting.variable)
+
+
+def _checked(setting: Setting, value: object, name: str) -> Value:
+    wanted = type(setting.default)
+    value = float(value) if wanted is float and type(value) is int else value
+    hint = f"The default is {setting.default!r}."
+    if type(value) is not wanted:
+        kind = {int: "a whole number", float: "a number", str: "a text"}[wanted]
+        raise InputError(f"{name} is {value!r}, not {kind} ({setting.unit}).", hint=hint)
+    if isinstance(value, int | float) and not setting.least <= value <= setting.most:
+        wording = f"from {setting.least:g} up" if setting.most == float("inf") else (
+            f"between {setting.least:g} and {setting.most:g}"
+        )  # fmt: skip
+        raise InputError(f"{name} is {value!r}; it must be {wording} ({setting.unit}).", hint=hint)
+    return value  # type: ignore[return-value]

@@ -1,9 +1,8 @@
 """The output folder of one job: what it was made from, which stages are done, and their results.
 
-    OUT/job.json             recipe, seed, version, capture; a run resumes only if they are the same
-    OUT/model.glb report.json report.html previews/
-    OUT/progress.webp        the model while it grows
-    OUT/stages/NAME.npz      arrays of a finished stage or checkpoint, with the job's key inside
+A stage counts as done when its file lies in `stages`: files appear whole or not at all, and each carries the
+key of the job that wrote it. The key covers everything that decides a result, so a killed run goes on after
+its last finished stage, and a run with another recipe, seed or code starts anew. docs/cli.md lists the files.
 """
 
 from __future__ import annotations
@@ -14,164 +13,217 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from objectscan.archive import reconstruction_from
 from objectscan.errors import BadWorkspace
-from objectscan.types import (
-    Camera,
-    Environment,
-    Finding,
-    Material,
-    Mesh,
-    PassReport,
-    Reconstruction,
-    UvMap,
-)
+from objectscan.types import Reconstruction
 
 JOB_FILE = "job.json"
-_OWN_NAMES = {
-    JOB_FILE, "stages", "previews", "model.glb", "report.json", "report.html", "progress.webp", "error.log", ".lock",
+RESULT = "result"
+"""Stage file of the engine's finished reconstruction."""
+_LOCK_FILE = ".lock"
+_SOFTWARE = "objectscan"
+_UNFINISHED = ("stages/*.part", "previews/*.part", "*.part", ".*.part")
+_OWN = (
+    "model.glb",
+    "report.json",
+    "report.html",
+    "progress.webp",
+    "error.log",
+    "previews/*.webp",
+    "stages/*.npz",
+)
+_IN_WORDS = {
+    "recipe": "preset or options", "seed": "seed", "capture_hash": "photos", "version": "version",
+    "source": "code of Objectscan",
 }  # fmt: skip
-
-
-def content_hash(path: Path) -> str:
-    """Fingerprint of a file or of all files in a folder: names, sizes and times of change."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    facts = [(str(p.relative_to(path.parent)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+_KEY_PARTS = tuple(_IN_WORDS)
+"""What decides a result."""
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
 class Workspace:
-    """An output folder that belongs to one job. Nothing is written outside it."""
+    """An output folder that belongs to one job; its `Checkpoints`. Nothing is written outside it."""
 
     def __init__(self, folder: Path, key: str):
         """Use `open_workspace`."""
         self.folder, self._key = folder, key
-        self.stages = folder / "stages"
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """Arrays of a finished stage of this very job, or None."""
         try:
-            with np.load(self.stages / f"{name}.npz", allow_pickle=False) as arrays:
-                found = dict(arrays)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            with np.load(self.folder / "stages" / f"{name}.npz", allow_pickle=False) as arrays:
+                if str(arrays["job_key"]) != self._key:
+                    return None
+                return {key: arrays[key] for key in arrays.files if key != "job_key"}
+        except _DAMAGED:
             return None
-        return found if str(found.pop("job_key", "")) == self._key else None
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep arrays under a name, whole or not at all."""
-        self.stages.mkdir(exist_ok=True)
-        part = self.stages / f"{name}.part"
-        with part.open("wb") as file:
-            np.savez(file, job_key=np.array(self._key), **arrays)  # type: ignore[arg-type]
-        os.replace(part, self.stages / f"{name}.npz")
+        """Keep arrays under a name, whole or not at all.
+
+        Raises:
+            BadWorkspace: The disk is full, or the folder can't be written any more.
+        """
+        self._replace(
+            f"stages/{name}.npz",
+            lambda file: np.savez(file, job_key=np.array(self._key), **arrays),  # type: ignore[arg-type]
+        )
 
     def write(self, name: str, content: bytes) -> Path:
-        """Put a file into the folder, whole or not at all."""
+        """Put a file into the folder, whole or not at all.
+
+        Raises:
+            BadWorkspace: The disk is full, or the folder can't be written any more.
+        """
+        return self._replace(name, lambda file: file.write(content))
+
+    def _replace(self, name: str, fill: Callable[[BinaryIO], object]) -> Path:
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        part.write_bytes(content)
-        os.replace(part, path)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            with part.open("wb") as file:
+                fill(file)
+            os.replace(part, path)
+        except OSError as problem:
+            part.unlink(missing_ok=True)
+            raise BadWorkspace(
+                f"{path} can't be written: {problem.strerror or problem}.",
+                hint="Check the free space on the disk, then run the same command again to go on.",
+            ) from problem
         return path
 
 
-@contextlib.contextmanager
-def open_workspace(folder: Path, job: Mapping[str, Any]) -> Iterator[Workspace]:
-    """Make or reopen the output folder of a job, alone.
-
-    If it holds an earlier run of the same job, finished stages are used again; another job's are replaced.
+def require_usable(folder: Path) -> None:
+    """Refuse an output folder before any work is done.
 
     Raises:
-        BadWorkspace: The folder holds something else, is in use, or can't be written.
+        BadWorkspace: It is a file, or holds things without being the folder of an earlier job.
     """
-    foreign = sorted(p.name for p in folder.iterdir() if p.name not in _OWN_NAMES) if folder.is_dir() else []
-    if foreign or (folder.exists() and not folder.is_dir()):
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise BadWorkspace(f"{folder} is a file.", hint="Choose a folder.")
+    others = sorted(path.name for path in folder.iterdir() if path.name != _LOCK_FILE)
+    if others and not _is_job(folder):
         raise BadWorkspace(
-            f"{folder} holds other files, such as '{(foreign or [folder.name])[0]}'.",
+            f"{folder} holds other files, such as '{others[0]}'.",
             hint="Choose a new folder, or one of an earlier run.",
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as problem:
-        raise BadWorkspace(f"{folder} can't be written: {problem.strerror}.", hint="Choose another.") from problem
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as problem:
-            raise BadWorkspace(f"Another run is using {folder}.", hint="Wait for it, or choose another.") from problem
-        text = json.dumps(job, indent=1, sort_keys=True)
-        workspace = Workspace(folder, hashlib.sha256(text.encode()).hexdigest())
+
+
+@contextlib.contextmanager
+def open_workspace(folder: Path, job: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Workspace]:
+    """Make or reopen the output folder of a job, alone.
+
+    If it holds an earlier run of the same job, finished stages are used again. An unfinished run of another
+    job (other photos, recipe, seed or version) is replaced; a finished one only on request.
+
+    Args:
+        folder: The output folder.
+        job: JSON values: recipe, seed, capture (path), capture_hash, version, source.
+        overwrite: Whether another job's finished result may be replaced.
+
+    Raises:
+        BadWorkspace: The folder holds other things or another job's result, is in use, or can't be written.
+    """
+    require_usable(folder)
+    with _locked(folder):
+        if _is_job(folder):
+            _give_way(folder, read_job(folder), job, overwrite=overwrite)
+        workspace = Workspace(folder, _key(job))
+        text = json.dumps({"software": _SOFTWARE, **job}, indent=1, sort_keys=True)
         workspace.write(JOB_FILE, (text + "\n").encode())
         yield workspace
 
 
-def reconstruction_arrays(result: Reconstruction) -> dict[str, np.ndarray]:
-    """A reconstruction as arrays; lossless."""
-    material = result.material
-    cameras = {name: _camera_values(camera) for name, camera in result.cameras.items()}
-    text = {
-        "passes": [asdict(p) | {"facts": dict(p.facts)} for p in result.passes],
-        "findings": [asdict(finding) for finding in result.findings],
-        "cameras": cameras,
-    }
-    arrays = {
-        "vertices": result.mesh.vertices, "faces": result.mesh.faces, "uv": result.uv.coordinates,
-        "uv_faces": result.uv.faces, "base_color_srgb": material.base_color_srgb,
-        "occlusion_roughness_metallic": material.occlusion_roughness_metallic,
-        "radiance_linear": result.environment.radiance_linear, "invented_faces": result.invented_faces,
-        "text": np.array(json.dumps(text)),
-    }  # fmt: skip
-    return arrays if material.normal is None else {**arrays, "normal": material.normal}
+def read_job(folder: Path) -> dict[str, Any]:
+    """What the job of an output folder was.
 
-
-def reconstruction_from(arrays: Mapping[str, np.ndarray]) -> Reconstruction:
-    """The inverse of `reconstruction_arrays`."""
-    text = json.loads(str(arrays["text"]))
-    return Reconstruction(
-        mesh=Mesh(arrays["vertices"], arrays["faces"]),
-        uv=UvMap(arrays["uv"], arrays["uv_faces"]),
-        material=Material(
-            arrays["base_color_srgb"], arrays["occlusion_roughness_metallic"], arrays.get("normal")
-        ),
-        environment=Environment(arrays["radiance_linear"]),
-        passes=tuple(PassReport(**values) for values in text["passes"]),
-        cameras={name: _camera_from(values) for name, values in text["cameras"].items()},
-        invented_faces=arrays["invented_faces"],
-        findings=tuple(Finding(**{**f, "photos": tuple(f["photos"])}) for f in text["findings"]),
-    )
+    Raises:
+        BadWorkspace: It is no output folder.
+    """
+    if not _is_job(folder):
+        raise BadWorkspace(
+            f"{folder} is no output folder: it has no readable {JOB_FILE}.",
+            hint="Make one with `objectscan reconstruct CAPTURE -o FOLDER`.",
+        )
+    job: dict[str, Any] = json.loads((folder / JOB_FILE).read_text("utf-8"))
+    return job
 
 
 def load_result(folder: Path) -> Reconstruction:
-    """The reconstruction of a finished output folder.
+    """The finished reconstruction of an output folder.
 
     Raises:
         BadWorkspace: There is none.
     """
-    path = folder / "stages" / "result.npz"
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return reconstruction_from(dict(arrays))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+    arrays = Workspace(folder, _key(read_job(folder))).load(RESULT)
+    if arrays is None:
         raise BadWorkspace(
-            f"{folder} holds no finished reconstruction.", hint="Run `objectscan reconstruct CAPTURE -o` into it first."
+            f"{folder} holds no finished reconstruction.",
+            hint="Run `objectscan reconstruct CAPTURE -o` on it first; it goes on where it stopped.",
+        )
+    try:
+        return reconstruction_from(arrays)
+    except _DAMAGED as problem:
+        raise BadWorkspace(
+            f"The reconstruction in {folder} is damaged: {problem}.", hint="Run it again."
         ) from problem
 
 
-def _camera_values(camera: Camera) -> dict[str, Any]:
-    return {
-        "intrinsics": camera.intrinsics.tolist(),
-        "world_from_camera": camera.world_from_camera.tolist(),
-        "size": list(camera.size),
-    }
+def _key(job: Mapping[str, Any]) -> str:
+    text = json.dumps({name: job.get(name) for name in _KEY_PARTS}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _camera_from(values: Mapping[str, Any]) -> Camera:
-    width, height = values["size"]
-    return Camera(np.array(values["intrinsics"]), np.array(values["world_from_camera"]), (width, height))
+def _plain(value: Any) -> Any:
+    """As it comes back from JSON: a live recipe's tuples become lists."""
+    return json.loads(json.dumps(value))
+
+
+def _is_job(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / JOB_FILE).read_text("utf-8"))["software"] == _SOFTWARE)
+    except _DAMAGED:
+        return False
+
+
+def _give_way(folder: Path, earlier: Mapping[str, Any], job: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Remove what can't be used for this job: unfinished files, and all of another job's."""
+    differing = [name for name in _KEY_PARTS if _plain(earlier.get(name)) != _plain(job.get(name))]
+    if differing and (folder / "model.glb").exists() and not overwrite:
+        words = ", ".join(_IN_WORDS[name] for name in differing)
+        raise BadWorkspace(
+            f"{folder} holds a finished result of another job (different: {words}).",
+            hint="Choose a new folder, or replace that result with --overwrite.",
+            details={"different": differing},
+        )
+    patterns = (*_UNFINISHED, *_OWN) if differing else _UNFINISHED
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK_FILE).open("w")
+    except OSError as problem:
+        raise BadWorkspace(
+            f"{folder} can't be written: {problem.strerror}.", hint="Choose another folder."
+        ) from problem
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as problem:
+            raise BadWorkspace(
+                f"Another run is using {folder}.", hint="Wait for it, or choose another folder."
+            ) from problem
+        yield

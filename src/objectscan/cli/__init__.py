@@ -1,1 +1,1 @@
-"""The command `objectscan`. One file a verb; heavy imports stay inside the verbs so that `--help` is quick."""
+"""The command `objectscan`: one file a verb, imported when the verb is called so that `--help` is quick."""

@@ -5,45 +5,72 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from objectscan.cli.machine import kernel_cache, machine_settings
 from objectscan.cli.output import Output
-from objectscan.cli.setup import machine_settings
 from objectscan.errors import ResourceError
 from objectscan.memory import free_memory_bytes
 
-_PACKAGES = ("torch", "numba", "numpy", "scipy", "opencv-python-headless", "pillow", "xatlas", "manifold3d")
+_PACKAGES = (
+    "torch", "numba", "numpy", "scipy", "opencv-python-headless", "pillow", "pillow-heif", "scikit-image",
+    "xatlas", "fast-simplification", "manifold3d", "trimesh", "jinja2",
+)  # fmt: skip
 _NEEDED_BYTES = 3e9
 _NEEDED_DISK_BYTES = 1e9
-
-Fact = tuple[str, str, bool, str]
-"""(name, value, in order, advice)."""
+_NEEDED_SHARED_BYTES = 64e6
 
 
-def examine(output: Output) -> None:
-    """Tell every fact; raise at the end if one is in the way."""
-    facts = [_guarded(question) for question in (_python, _packages, _processor, _memory, _disk, _kernel_cache, _gpu)]
-    for name, value, in_order, advice in facts:
-        mark = "ok " if in_order else "!! "
-        text = f"{mark}{name}: {value}" + ("" if in_order else f"\n     {advice}")
-        output.event("fact", {"name": name, "value": value, "ok": in_order, "advice": advice}, text)
-    wrong = [name for name, _, in_order, _ in facts if not in_order]
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing about the machine."""
+
+    name: str
+    value: str
+    ok: bool = True
+    advice: str = ""
+    """What to do if it is not ok."""
+
+
+def run(*, output: Output) -> None:
+    """Tell every fact.
+
+    Raises:
+        ResourceError: Something is in the way.
+    """
+    questions = (
+        _python, _packages, _settings, _processor, _memory, _disk, _shared_memory, _kernel_cache,
+        _torch, _gpu,
+    )  # fmt: skip
+    facts = [_answered(question) for question in questions]
+    for fact in facts:
+        text = f"{'ok ' if fact.ok else '!! '} {fact.name:<14} {fact.value}"
+        output.event("fact", asdict(fact), text if fact.ok else f"{text}\n    {'':<14} {fact.advice}")
+    wrong = [fact.name for fact in facts if not fact.ok]
     if wrong:
-        raise ResourceError(f"Not in order: {', '.join(wrong)}.", hint="Follow the advice above and try again.")
+        raise ResourceError(f"Not in order: {', '.join(wrong)}.", hint="Follow the advice and ask again.")
+    output.event("done", {"ok": True}, "This machine is ready.")
 
 
-def _guarded(question: Callable[[], Fact]) -> Fact:
+def _answered(question: Callable[[], Fact]) -> Fact:
     try:
         return question()
     except Exception as problem:  # a broken driver or package may raise anything: that is the answer
-        return question.__name__.strip("_"), f"{type(problem).__name__}: {problem}", False, "Reinstall: make setup."
+        name = question.__name__.strip("_").replace("_", " ")
+        return Fact(name, f"{type(problem).__name__}: {problem}", False, "Install again: make setup.")
 
 
 def _python() -> Fact:
-    return "Python", platform.python_version(), sys.version_info[:2] in ((3, 11), (3, 12)), "Use Python 3.11 or 3.12."
+    ok = (3, 11) <= sys.version_info[:2] < (3, 13)
+    return Fact(
+        "python", f"{platform.python_version()} on {platform.machine()}", ok, "Use Python 3.11 or 3.12."
+    )
 
 
 def _packages() -> Fact:
@@ -53,34 +80,74 @@ def _packages() -> Fact:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             missing.append(name)
-    return "packages", ", ".join(found), not missing, f"Missing: {', '.join(missing)}. Run `make setup`."
+    advice = f"Missing: {', '.join(missing)}. Run `make setup`, or pip install objectscan."
+    return Fact("packages", ", ".join(found), not missing, advice)
+
+
+def _settings() -> Fact:
+    names = sorted(name for name in os.environ if name.startswith("OBJECTSCAN_"))
+    machine_settings()
+    return Fact(
+        "settings", ", ".join(f"{name}={os.environ[name]}" for name in names) or "all at their defaults"
+    )
 
 
 def _processor() -> Fact:
-    threads = machine_settings().threads
-    return "processor", f"{os.cpu_count()} cores, {threads} threads used", threads >= 1, ""
+    return Fact("processor", f"{os.cpu_count()} cores, {machine_settings().threads} threads used")
 
 
 def _memory() -> Fact:
-    free = free_memory_bytes()
-    return "memory", f"{free / 1e9:.1f} GB free", free >= _NEEDED_BYTES, "3 GB are needed for the standard preset."
+    free_bytes = free_memory_bytes()
+    advice = f"The preset standard needs about {_NEEDED_BYTES / 1e9:.0f} GB; use preview, or close programs."
+    return Fact("memory", f"{free_bytes / 1e9:.1f} GB free", free_bytes >= _NEEDED_BYTES, advice)
 
 
 def _disk() -> Fact:
-    free = shutil.disk_usage(Path.cwd()).free
-    return "disk", f"{free / 1e9:.1f} GB free here", free >= _NEEDED_DISK_BYTES, "1 GB is needed for a job."
+    free_bytes = shutil.disk_usage(Path.cwd()).free
+    advice = f"A job takes up to {_NEEDED_DISK_BYTES / 1e9:.0f} GB: free some space."
+    return Fact("disk", f"{free_bytes / 1e9:.1f} GB free here", free_bytes >= _NEEDED_DISK_BYTES, advice)
+
+
+def _shared_memory() -> Fact:
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
+        return Fact("shared memory", "no /dev/shm; nothing here needs it")
+    size_bytes = shutil.disk_usage(folder).total
+    advice = "Start the container with --shm-size=1g: torch may need it."
+    return Fact(
+        "shared memory", f"/dev/shm {size_bytes / 1e6:.0f} MB", size_bytes >= _NEEDED_SHARED_BYTES, advice
+    )
 
 
 def _kernel_cache() -> Fact:
-    folder = Path(os.environ.get("NUMBA_CACHE_DIR", Path(__file__).parent.parent))
-    folder.mkdir(parents=True, exist_ok=True)
-    advice = "Set NUMBA_CACHE_DIR to a folder that can be written: else kernels compile anew for every job (20 s)."
-    return "kernel cache", str(folder), os.access(folder, os.W_OK), advice
+    folder = kernel_cache(machine_settings()) or Path(__file__).parent.parent
+    advice = "Set OBJECTSCAN_CACHE_FOLDER to a folder that can be written, or each job compiles for 30 s."
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return Fact("kernel cache", str(folder))
+    except OSError as problem:
+        return Fact("kernel cache", f"{folder}: {problem.strerror}", False, advice)
+
+
+def _torch() -> Fact:
+    import torch
+
+    if float(torch.ones(2) @ torch.ones(2)) != 2.0:
+        return Fact("torch", f"{torch.__version__} computes wrongly", False, "Install again: make setup.")
+    return Fact(
+        "torch", f"{torch.__version__}, CUDA {'usable' if torch.cuda.is_available() else 'not usable'}"
+    )
 
 
 def _gpu() -> Fact:
-    import torch
-
-    if not torch.cuda.is_available():
-        return "GPU", "none used: this version computes on the processor", True, ""
-    return "GPU", f"{torch.cuda.get_device_name(0)}, not used by this version", True, ""
+    """What the driver says; this version computes on the processor, so nothing here is in the way."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return Fact("gpu", "no NVIDIA driver; none is needed")
+    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as problem:
+        return Fact("gpu", f"the NVIDIA driver does not answer ({type(problem).__name__}); none is needed")
+    return Fact("gpu", f"{'; '.join(answer.strip().splitlines())}; not used by this version")

@@ -2,133 +2,207 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shlex
 import sys
+import tempfile
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from objectscan import version
+from objectscan.cli.machine import machine_settings
 from objectscan.cli.output import Output
-from objectscan.errors import Cancelled, ObjectscanError
+from objectscan.errors import Cancelled, InputError, ObjectscanError
 
 app = typer.Typer(
     help="Photographs of an object in, a textured PBR mesh with honest evidence out.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
 )  # fmt: skip
-CaptureArgument = Annotated[Path, typer.Argument(help="Folder with transforms.json or COLMAP files, or such a file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
+_RESUMABLE = ("reconstruct", "optimise")
+
+Photos = Annotated[
+    Path,
+    typer.Argument(metavar="CAPTURE", help="Folder with transforms.json or COLMAP files, or such a file."),
+]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder; an interrupted run in it goes on.")]
+Preset = Annotated[str, typer.Option(help="preview, standard or high.")]
+EngineName = Annotated[str, typer.Option("--engine", help="nvdiffrec, or auto for the preset's.")]
+Seed = Annotated[int, typer.Option(min=0, help="Results repeat for a seed on one machine.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe, e.g. budget.faces=5000."),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all.")]
+Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of `optimise` or `reconstruct`.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another job's result in OUT.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
 
 
 @app.command()
 def reconstruct(
-    capture: CaptureArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder; resumed if it holds this run.")],
-    preset: Annotated[str, typer.Option(help="preview, standard or high.")] = "standard",
-    engine: Annotated[str, typer.Option(help="nvdiffrec, or auto.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Results repeat for a seed.")] = 0,
-    option: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one recipe value, e.g. --set budget.faces=5000.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Make a textured model from posed, masked photos."""
-    from objectscan.cli.reconstruct import reconstruct_capture
+    capture: Photos, out: Out, preset: Preset = "standard", engine: EngineName = "auto", seed: Seed = 0,
+    changes: Changes = None, threads: Threads = None, overwrite: Overwrite = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Make a textured model from posed, masked photos, with a report on its quality."""
+    settings = machine_settings()
+    from objectscan.cli import reconstruct as verb
 
-    reconstruct_capture(capture, out, preset, engine, seed, option or [], Output(as_json))
+    choice = verb.Choice(preset, engine, tuple(changes or ()), seed, overwrite, threads)
+    verb.run(capture, out, choice, settings=settings, output=Output(as_json))
 
 
 @app.command()
-def inspect(capture: CaptureArgument, as_json: JsonOption = False) -> None:
-    """Say what the photos support, before any time is spent."""
-    from objectscan.cli.stages import inspect_photos
+def inspect(capture: Photos, as_json: Json = False) -> None:
+    """Say what photos support, before any time is spent on them."""
+    settings = machine_settings()
+    from objectscan.cli import inspect as verb
 
-    inspect_photos(capture, Output(as_json))
+    verb.run(capture, settings=settings, output=Output(as_json))
 
 
 @app.command()
 def ingest(
-    capture: CaptureArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the checked, undistorted capture.")],
-    as_json: JsonOption = False,
+    capture: Photos,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="New folder for the checked, undistorted capture.")
+    ],
+    as_json: Json = False,
 ) -> None:
-    """Run the first stage alone: read, check and undistort photos into a plain capture folder."""
-    from objectscan.cli.stages import ingest_photos
+    """First stage alone: read, check and undistort photos into a plain capture folder."""
+    settings = machine_settings()
+    from objectscan.cli import ingest as verb
 
-    ingest_photos(capture, out, Output(as_json))
+    verb.run(capture, out, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def optimise(
+    capture: Photos, out: Out, preset: Preset = "standard", engine: EngineName = "auto", seed: Seed = 0,
+    changes: Changes = None, threads: Threads = None, overwrite: Overwrite = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Second stage alone: shape, textures and light, kept in OUT for `deliver`."""
+    settings = machine_settings()
+    from objectscan.cli import optimise as verb
+    from objectscan.cli.reconstruct import Choice
+
+    choice = Choice(preset, engine, tuple(changes or ()), seed, overwrite, threads)
+    verb.run(capture, out, choice, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def deliver(out: Folder, threads: Threads = None, as_json: Json = False) -> None:
+    """Third stage alone: evidence, model file, pictures and report."""
+    settings = machine_settings()
+    from objectscan.cli import deliver as verb
+
+    verb.run(out, threads=threads, settings=settings, output=Output(as_json))
 
 
 @app.command()
 def evaluate(
-    result: Annotated[Path, typer.Argument(help="Output folder of a finished reconstruction.")],
-    capture: CaptureArgument,
-    split: Annotated[str, typer.Option(help="Which transforms_SPLIT.json to compare with.")] = "test",
-    as_json: JsonOption = False,
+    out: Folder,
+    capture: Photos,
+    split: Annotated[str, typer.Option(help="Compare with transforms_SPLIT.json; '' for all.")] = "test",
+    threads: Threads = None,
+    as_json: Json = False,
 ) -> None:
     """Compare a finished model with photos that it was not made from."""
-    from objectscan.cli.stages import evaluate_result
+    settings = machine_settings()
+    from objectscan.cli import evaluate as verb
+    from objectscan.cli.machine import use_threads
 
-    evaluate_result(result, capture, split, Output(as_json))
+    use_threads(settings, threads)
+    verb.run(out, capture, split, settings=settings, output=Output(as_json))
 
 
 @app.command()
 def check(
-    mesh: Annotated[Path, typer.Argument(help="A GLB, glTF, OBJ, PLY or STL file.")], as_json: JsonOption = False
+    mesh: Annotated[Path, typer.Argument(metavar="MESH", help="A GLB, glTF, OBJ, PLY or STL file.")],
+    as_json: Json = False,
 ) -> None:
-    """Judge a mesh file by its topology, texture layout and textures."""
-    from objectscan.cli.stages import check_mesh
+    """Judge a mesh file: surface, texture layout, textures."""
+    machine_settings()
+    from objectscan.cli import check as verb
 
-    check_mesh(mesh, Output(as_json))
+    verb.run(mesh, output=Output(as_json))
 
 
 @app.command()
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(as_json: Json = False) -> None:
     """Say whether this machine can run Objectscan, and what to do if not."""
-    from objectscan.cli.doctor import examine
+    from objectscan.cli import doctor as verb
 
-    examine(Output(as_json))
+    verb.run(output=Output(as_json))
 
 
 @app.callback(invoke_without_command=True)
-def _root(show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     if show_version:
         typer.echo(f"objectscan {version()}")
         raise typer.Exit
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Entry point: runs a verb and turns every error into words on stderr and an exit code."""
+    """Entry point: runs a verb and turns every error into words and an exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    _use_writable_kernel_cache()
     output = Output("--json" in given)
     try:
-        result: Any = app(args=given, standalone_mode=False)
+        result = app(args=given, standalone_mode=False)
         code = result if isinstance(result, int) else 0
     except ObjectscanError as error:
-        output.error(error)
-        code = error.exit_code
+        code = _told(_resumable(error, given), output)
     except (KeyboardInterrupt, typer.Abort):
-        output.error(Cancelled("Stopped.", hint=f"Run the same command again to go on: objectscan {' '.join(given)}"))
-        code = Cancelled.exit_code
+        code = _told(_resumable(Cancelled("Stopped on request."), given), output)
+    except BrokenPipeError:
+        # The reader has gone; the interpreter would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except Exception as error:
-        # typer's own complaints about arguments know how to show themselves.
-        if hasattr(error, "show") and hasattr(error, "exit_code"):
-            error.show()
-            code = int(error.exit_code)
-        else:
-            output.unexpected(error, traceback.format_exc())
-            code = 1
+        code = _of_other_error(error, given, output)
     sys.exit(code)
 
 
-def _use_writable_kernel_cache() -> None:
-    """Compiled kernels are kept beside the package, or in the user's cache where that can't be written."""
-    package = Path(__file__).parent.parent
-    if "NUMBA_CACHE_DIR" not in os.environ and not os.access(package, os.W_OK):
-        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        os.environ["NUMBA_CACHE_DIR"] = str(home / "objectscan" / "kernels")
+def _told(error: ObjectscanError, output: Output) -> int:
+    output.error(error)
+    return error.exit_code
+
+
+def _resumable(error: ObjectscanError, given: list[str]) -> ObjectscanError:
+    """A stopped job's error with the command that goes on."""
+    if isinstance(error, Cancelled):
+        is_job = bool(given) and given[0] in _RESUMABLE
+        hint = f"To go on where it stopped: {shlex.join(['objectscan', *given])}" if is_job else ""
+        return Cancelled(error.message, hint=hint)
+    return error
+
+
+def _of_other_error(error: Exception, given: list[str], output: Output) -> int:
+    """Wrong arguments (the parser's errors know how to show themselves) or a defect of ours."""
+    if hasattr(error, "format_message") and hasattr(error, "show"):
+        if not output.as_json:
+            error.show()
+            return InputError.exit_code
+        return _told(InputError(error.format_message(), hint="See objectscan --help."), output)
+    log = _log_file(given)
+    log.write_text(traceback.format_exc(), "utf-8")
+    message = f"Something went wrong inside Objectscan ({type(error).__name__}: {error})."
+    return _told(ObjectscanError(message, hint=f"Please report it, with {log}."), output)
+
+
+def _log_file(given: list[str]) -> Path:
+    """error.log in the job's folder if there is one already, else a new temporary file."""
+    for flag, value in itertools.pairwise(given):
+        if flag in ("-o", "--out") and (Path(value) / "job.json").is_file() and os.access(value, os.W_OK):
+            return Path(value) / "error.log"
+    handle, name = tempfile.mkstemp(prefix="objectscan-", suffix=".log")
+    os.close(handle)
+    return Path(name)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from objectscan.errors import ObjectscanError
@@ -16,7 +14,7 @@ _MARKS = {"info": "note", "warning": "warning", "error": "error"}
 
 
 class Output:
-    """Writes to stdout; errors go to stderr, or to stdout as JSON."""
+    """Writes to stdout. Errors go to stderr for a person, to stdout as JSON for a machine."""
 
     def __init__(self, as_json: bool):
         """`as_json`: one JSON object a line."""
@@ -31,24 +29,21 @@ class Output:
 
     def finding(self, finding: Finding) -> None:
         """Tell a finding."""
-        values = {"code": finding.code, "severity": finding.severity, "message": finding.message}
-        self.event("finding", {**values, "photos": list(finding.photos)}, f"{_MARKS[finding.severity]}: {finding.message}")
+        values = {
+            "code": finding.code,
+            "severity": finding.severity,
+            "message": finding.message,
+            "photos": list(finding.photos),
+        }
+        self.event("finding", values, f"{_MARKS[finding.severity]}: {finding.message}")
 
     def error(self, error: ObjectscanError) -> None:
         """Tell an error with what to do next."""
         if self.as_json:
             values = {"code": error.code, "message": error.message, "hint": error.hint}
-            print(json.dumps({"event": "error", **values, "exit_code": error.exit_code}), flush=True)
-        else:
-            print(f"objectscan: {error.message}", file=sys.stderr)
-            if error.hint:
-                print(f"  {error.hint}", file=sys.stderr)
-
-    def unexpected(self, error: Exception, trace: str) -> None:
-        """Tell of a defect: a line, and where the details lie."""
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="objectscan-", suffix=".log", delete=False, encoding="utf-8"
-        ) as log:
-            log.write(trace)
-        message = f"Something went wrong inside Objectscan ({type(error).__name__}: {error})."
-        self.error(ObjectscanError(message, hint=f"Please report it with {Path(log.name)}."))
+            details = json.loads(json.dumps(error.details, default=str))
+            self.event("error", {**values, "details": details, "exit_code": error.exit_code}, "")
+            return
+        print(f"objectscan: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)

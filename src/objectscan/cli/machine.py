@@ -1,0 +1,53 @@
+"""What verbs need from the machine: its settings, its threads, a place for compiled kernels."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from objectscan.settings import Settings, settings_from
+
+_KERNEL_CACHE = "NUMBA_CACHE_DIR"
+
+
+def machine_settings() -> Settings:
+    """Settings from the environment of this process. To be called before anything heavy is imported."""
+    settings = settings_from(os.environ)
+    folder = kernel_cache(settings)
+    if folder is not None:
+        os.environ[_KERNEL_CACHE] = str(folder)
+    return settings
+
+
+def kernel_cache(settings: Settings) -> Path | None:
+    """Where compiled kernels are kept; None if beside the package, numba's own habit."""
+    if os.environ.get(_KERNEL_CACHE):
+        return Path(os.environ[_KERNEL_CACHE])
+    if settings["cache_folder"]:
+        return Path(str(settings["cache_folder"])).expanduser() / "kernels"
+    if os.access(Path(__file__).parent.parent, os.W_OK):
+        return None
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    if _can_be_written(home):
+        return home / "objectscan" / "kernels"
+    return Path(tempfile.gettempdir()) / f"objectscan-kernels-{os.getuid()}"
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Whether the folder, or the nearest of its parents that exists, can be written."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(existing, os.W_OK)
+
+
+def use_threads(settings: Settings, threads: int | None = None) -> None:
+    """Let the renderer use all threads, torch one.
+
+    torch's own threads spin against the renderer's: a step took 357 ms with both, 39 ms with torch at 1.
+    """
+    import torch
+
+    from objectscan.render import set_threads
+
+    torch.set_num_threads(1)
+    set_threads(settings.threads if threads is None else threads)
