@@ -1,6 +1,11 @@
-# One word a habit. `make run` and `make test` are all a newcomer needs.
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+# One word a habit. `make run` and `make test` are all that a newcomer needs.
+
+# The first of these that runs, is 3.11 or 3.12 and can make environments: version managers leave stubs that don't.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3 python; do \
+	$$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
+	2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
+SAMPLE := samples/rocket
 OUT ?= out/sample
 PRESET ?= standard
 
@@ -8,14 +13,15 @@ PRESET ?= standard
 
 setup: .venv/installed
 
-.venv/installed: requirements.txt requirements-dev.txt pyproject.toml
+.venv/installed: requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with venv is needed (Debian: apt install python3-venv)." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	touch $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
 
 run: setup
-	$(BIN)/objectscan reconstruct samples/rocket -o $(OUT) --preset $(PRESET)
+	$(BIN)/objectscan reconstruct $(SAMPLE) -o $(OUT) --preset $(PRESET)
 
 test: setup
 	$(BIN)/python -m pytest -n 2
@@ -31,16 +37,18 @@ fmt: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Figures of the renderer and of surface extraction, one JSON line each.
 bench: setup
 	$(BIN)/python benchmarks/renderer.py
 	$(BIN)/python benchmarks/isosurface.py
 
+# Settings, errors, findings and verbs must all be documented, and links must lead somewhere.
 docs: setup
 	$(BIN)/python -m pytest tests/test_docs.py
 
-# Writes the locks from an environment that `make setup` made and that was updated by hand.
+# Pins what is installed in .venv, after it was updated by hand there.
 lock: setup
 	$(BIN)/python benchmarks/lock.py
 
 clean:
-	rm -rf .venv out build *.egg-info src/*.egg-info
+	rm -rf .venv out build src/*.egg-info
