@@ -1,7 +1,7 @@
 """Write requirements.txt and requirements-dev.txt from the versions that are installed: `make lock`.
 
-torch is pinned by its number alone: each machine's index decides whether that is the CPU or a CUDA build, and its
-own nvidia-* packages come with the latter.
+torch is pinned by its number alone: each machine's index decides whether that is the CPU or a CUDA build,
+and its own nvidia-* packages come with the latter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def normal(name: str) -> str:
 def needs(requirement: str) -> str | None:
     """Name of a requirement that applies here, without extras."""
     text, _, marker = requirement.partition(";")
-    if "extra" in marker or "nvidia" in text or "sys_platform == \"win32\"" in marker or "Windows" in marker:
+    if "extra" in marker or "nvidia" in text or 'sys_platform == "win32"' in marker or "Windows" in marker:
         return None
     match = re.match(r"\s*([A-Za-z0-9._-]+)", text)
     return normal(match.group(1)) if match else None
@@ -47,9 +47,10 @@ def closure(roots: list[str]) -> dict[str, str]:
 
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
     sets = {
         "requirements.txt": ("the software", project["dependencies"]),
-        "requirements-dev.txt": ("its development", project["dependencies"] + project["optional-dependencies"]["dev"]),
+        "requirements-dev.txt": ("its development", [*project["dependencies"], *extras["dev"]]),
     }
     for name, (what, roots) in sets.items():
         lines = [f"{package}=={version}\n" for package, version in sorted(closure(roots).items())]

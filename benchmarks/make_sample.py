@@ -2,8 +2,8 @@
 
     python benchmarks/make_sample.py --out samples/rocket [--views 32] [--size 400] [--samples 96]
 
-Writes NeRF-synthetic style transforms_{train,test}.json with RGBA pictures, the true mesh and a README. Nothing
-is downloaded: shape, paint and light are formulas of this file. About ten minutes on two cores.
+Writes NeRF-synthetic style transforms_{train,test}.json with RGBA pictures, the true mesh and a README.
+Nothing is downloaded: shape, paint and light are formulas of this file. About ten minutes on two cores.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Capture:
 
     views: tuple[View, ...]
     delivered_from_world: Float[np.ndarray, "4 4"]
-    """Rotation (no scale, no shift unless stated) from the cameras' world to the Y-up frame of delivered files."""
+    """Rotation from the cameras' world to the Y-up frame of delivered files; no scale, no shift."""
     scale_known: bool = False
     """True if one world unit is one metre."""
     bounds: Float[np.ndarray, "2 3"] | None = None
@@ -86,7 +86,7 @@ class UvMap:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Metallic-roughness textures of one mesh (glTF 2.0 appendix B). Row 0 of each array is v = 0 (bottom)."""
+    """Metallic-roughness textures of one mesh (glTF 2.0, appendix B). Row 0 of each array is v = 0."""
 
     base_color_srgb: Float32[np.ndarray, "H W 3"]
     """In [0, 1], sRGB-encoded."""
