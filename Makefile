@@ -23,8 +23,13 @@ setup: .venv/installed
 run: setup
 	$(BIN)/objectscan reconstruct $(SAMPLE) -o $(OUT) --preset $(PRESET)
 
-test: setup
+test: setup tests/validator/node_modules/.package-lock.json
 	$(BIN)/python -m pytest -n 2
+
+# Khronos' validator; installed here, once, because test workers run side by side.
+tests/validator/node_modules/.package-lock.json: tests/validator/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --prefix tests/validator; \
+	else echo "No npm: tests with Khronos' validator are skipped, and fail in CI."; fi
 
 lint: setup
 	$(BIN)/ruff check .
