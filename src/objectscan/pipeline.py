@@ -27,8 +27,8 @@ from objectscan.workspace import RESULT, Workspace, load_result, open_workspace,
 
 __all__ = ["Asset", "deliver_folder", "never", "optimise", "read_capture", "reconstruct", "stage_shares"]
 
-_CAPTURE_SHARE, _EVALUATE_SHARE, _PREVIEW_SHARE = 0.01, 0.05, 0.05
-"""Measured with the preset `standard` on the sample capture, two cores."""
+_CAPTURE_SHARE, _EVALUATE_SHARE, _PREVIEW_SHARE = 0.01, 0.02, 0.05
+"""Measured on the sample capture, two cores: 0.1 s, 1.4 s, 3.7 s of 57 s with the preset `preview`."""
 
 
 def never() -> bool:

@@ -38,13 +38,11 @@ _OWN = (
     "previews/*.webp",
     "stages/*.npz",
 )
-_IN_WORDS = {
-    "recipe": "preset or options", "seed": "seed", "capture_hash": "photos", "version": "version",
-    "source": "code of Objectscan",
-}  # fmt: skip
-_KEY_PARTS = tuple(_IN_WORDS)
+_IN_WORDS = {"recipe": "preset or options", "seed": "seed", "capture_hash": "photos"}
+"""What a user chooses. The same choices with newer code replace a result without a question."""
+_KEY_PARTS = (*_IN_WORDS, "version", "source")
 """What decides a result."""
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
 class Workspace:
@@ -123,7 +121,8 @@ def open_workspace(folder: Path, job: Mapping[str, Any], *, overwrite: bool = Fa
     """Make or reopen the output folder of a job, alone.
 
     If it holds an earlier run of the same job, finished stages are used again. An unfinished run of another
-    job (other photos, recipe, seed or version) is replaced; a finished one only on request.
+    job (other photos, recipe or seed) is replaced; a finished one only on request.
+    The same job of another version of the code starts anew.
 
     Args:
         folder: The output folder.
@@ -198,12 +197,13 @@ def _is_job(folder: Path) -> bool:
 def _give_way(folder: Path, earlier: Mapping[str, Any], job: Mapping[str, Any], *, overwrite: bool) -> None:
     """Remove what can't be used for this job: unfinished files, and all of another job's."""
     differing = [name for name in _KEY_PARTS if _plain(earlier.get(name)) != _plain(job.get(name))]
-    if differing and (folder / "model.glb").exists() and not overwrite:
-        words = ", ".join(_IN_WORDS[name] for name in differing)
+    chosen = [name for name in differing if name in _IN_WORDS]
+    if chosen and (folder / "model.glb").exists() and not overwrite:
+        words = ", ".join(_IN_WORDS[name] for name in chosen)
         raise BadWorkspace(
             f"{folder} holds a finished result of another job (different: {words}).",
             hint="Choose a new folder, or replace that result with --overwrite.",
-            details={"different": differing},
+            details={"different": chosen},
         )
     patterns = (*_UNFINISHED, *_OWN) if differing else _UNFINISHED
     for path in [path for pattern in patterns for path in folder.glob(pattern)]:

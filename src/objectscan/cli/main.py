@@ -153,7 +153,7 @@ def run(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     output = Output("--json" in given)
     try:
-        result = app(args=given, standalone_mode=False)
+        result = app(args=given, prog_name="objectscan", standalone_mode=False)
         code = result if isinstance(result, int) else 0
     except ObjectscanError as error:
         code = _told(_resumable(error, given), output)
