@@ -6,7 +6,15 @@ Names are loaded when they are first used: importing the package takes no torch 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` gives
+    from objectscan.capture import ingest
+    from objectscan.errors import ObjectscanError
+    from objectscan.pipeline import Asset, reconstruct
+    from objectscan.recipes import PRESETS, Recipe, recipe_for
+    from objectscan.settings import settings_from
+    from objectscan.types import Camera, Capture, Reconstruction, View
 
 _HOME = {
     "Asset": "pipeline",
@@ -22,7 +30,21 @@ _HOME = {
     "reconstruct": "pipeline",
     "settings_from": "settings",
 }
-__all__ = ["version", *sorted(_HOME)]  # noqa: PLE0604 - all are strings
+__all__ = [
+    "PRESETS",
+    "Asset",
+    "Camera",
+    "Capture",
+    "ObjectscanError",
+    "Recipe",
+    "Reconstruction",
+    "View",
+    "ingest",
+    "recipe_for",
+    "reconstruct",
+    "settings_from",
+    "version",
+]
 
 
 def version() -> str:
@@ -39,3 +61,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'objectscan' has no attribute '{name}'")
     return getattr(importlib.import_module(f"objectscan.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

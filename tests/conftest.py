@@ -1,0 +1,44 @@
+"""For all tests: one thread for torch, fixed seeds, functions that check the shapes in their signatures."""
+
+from __future__ import annotations
+
+import os
+import random
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+torch.set_num_threads(1)  # its threads spin while the renderer's own work
+
+# Modules without compiled kernels (numba can't compile a checked function) and with plain shape letters.
+CHECKED = [
+    "objectscan.archive",
+    "objectscan.capture.camera_checks",
+    "objectscan.capture.holdout",
+    "objectscan.capture.inspect",
+    "objectscan.capture.orientation",
+    "objectscan.mesh.forward",
+    "objectscan.mesh.metrics",
+    "objectscan.mesh.quality",
+    "objectscan.mesh.strips",
+    "objectscan.mesh.visibility",
+    "objectscan.render.antialias",
+    "objectscan.render.camera",
+    "objectscan.render.colour",
+    "objectscan.render.normals",
+    "objectscan.render.rasterize",
+    "objectscan.render.shading",
+    "objectscan.report",
+]
+install_import_hook(CHECKED, "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - for libraries that use the global generator
+    torch.manual_seed(0)
