@@ -55,7 +55,11 @@ class Workspace:
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """Arrays of a finished stage of this very job, or None."""
         try:
-            with np.load(self.folder / "stages" / f"{name}.npz", allow_pickle=False) as arrays:
+            # Opened here: numpy leaves a file open that turns out to be damaged.
+            with (
+                (self.folder / "stages" / f"{name}.npz").open("rb") as file,
+                np.load(file, allow_pickle=False) as arrays,
+            ):
                 if str(arrays["job_key"]) != self._key:
                     return None
                 return {key: arrays[key] for key in arrays.files if key != "job_key"}

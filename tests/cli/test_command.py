@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import objectscan.pipeline as pipeline
-from helpers.jobs import BallEngine, write_ball_capture
-from objectscan import render
+from helpers.jobs import BallEngine, take_small_pictures, write_ball_capture
 from objectscan.cli.main import run
+from objectscan.render import threads as render
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,7 @@ def out(photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "engine_named", BallEngine)
+        take_small_pictures(patch)
         assert _code("reconstruct", photos, "-o", folder, "--preset", "preview") == 0
     return folder
 
@@ -33,6 +34,7 @@ def out(photos, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _ball_engine(monkeypatch):
     monkeypatch.setattr(pipeline, "engine_named", BallEngine)
+    take_small_pictures(monkeypatch)
     monkeypatch.delenv("BALL_ENGINE", raising=False)
     threads = render.thread_count()
     yield

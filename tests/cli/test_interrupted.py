@@ -94,7 +94,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
     code = (
         "import sys, objectscan.cli.main as m\n"
         "try: m.run(['--help'])\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'numba', 'numpy', 'cv2', 'scipy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numba', 'cv2', 'scipy', 'skimage'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     seconds = []
