@@ -1,25 +1,25 @@
 """Every error that Objectscan raises on purpose.
 
-    ObjectscanError                    code, message for a person, hint, details (JSON)
-     ├ InputError                      the caller can fix it            exit 2
-     │  ├ UnreadableImage              not a picture, broken, or animated
-     │  ├ ImageTooLarge                over the pixel or byte limit
-     │  ├ ImageTooSmall                too few pixels, or an extreme strip
-     │  ├ BadCameras                   the camera file can't be used
-     │  ├ BadMasks                     a mask is missing, empty or full
-     │  ├ TooFewViews                  not enough usable photos
-     │  ├ BadRecipe                    an unknown preset or option, or a value out of range
-     │  ├ BadMesh                      a mesh file can't be used
-     │  └ BadWorkspace                 the output folder holds something else, or can't be written
-     ├ ReconstructionError             the photos did not work out      exit 3
-     │  ├ EmptyForeground              no volume is inside all masks
-     │  ├ OptimisationDiverged         a value became NaN or infinite
-     │  └ UvFailed                     no texture layout could be made
-     ├ ResourceError                   this machine can't do it         exit 4
-     │  ├ NotEnoughMemory              the estimate is above what is free
-     │  └ MissingDependency            an optional package is not installed
-     ├ ExportError                     a file could not be written      exit 5
-     └ Cancelled                       stopped on request               exit 130
+ObjectscanError                    code, message for a person, hint, details (JSON)
+ ├ InputError                      the caller can fix it            exit 2
+ │  ├ UnreadableImage              not a picture, broken, or animated
+ │  ├ ImageTooLarge                over the pixel or byte limit
+ │  ├ ImageTooSmall                too few pixels, or an extreme strip
+ │  ├ BadCameras                   the camera file can't be used
+ │  ├ BadMasks                     a mask is missing, empty or full
+ │  ├ TooFewViews                  not enough usable photos
+ │  ├ BadRecipe                    an unknown preset or option, or a value out of range
+ │  ├ BadMesh                      a mesh file can't be used
+ │  └ BadWorkspace                 the output folder holds something else, or can't be written
+ ├ ReconstructionError             the photos did not work out      exit 3
+ │  ├ EmptyForeground              no volume is inside all masks
+ │  ├ OptimisationDiverged         a value became NaN or infinite
+ │  └ UvFailed                     no texture layout could be made
+ ├ ResourceError                   this machine can't do it         exit 4
+ │  ├ NotEnoughMemory              the estimate is above what is free
+ │  └ MissingDependency            an optional package is not installed
+ ├ ExportError                     a file could not be written      exit 5
+ └ Cancelled                       stopped on request               exit 130
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ class Studio:
         ]
         self.showy_azimuth_rad = azimuths[int(np.argmax([_detail_shown(trial) for trial in trials]))]
         bright = [trial.colour_srgb[trial.mask].max(-1) for trial in trials]
-        level = float(linear_from_srgb_array(np.percentile(np.concatenate([*bright, [0.0]]), 95)))
+        brightest = np.percentile(np.concatenate([*bright, [0.0]]), [95.0])
+        level = float(linear_from_srgb_array(brightest)[0])
         self._exposure = float(np.clip(_BRIGHT_LINEAR / max(level, 1e-3), *_EXPOSURE_LIMITS))
 
     def cameras(self, azimuths_rad: Sequence[float], *, size: tuple[int, int]) -> tuple[Camera, ...]:
