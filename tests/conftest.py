@@ -32,7 +32,6 @@ CHECKED = [
     "objectscan.render.normals",
     "objectscan.render.rasterize",
     "objectscan.render.shading",
-    "objectscan.report",
 ]
 install_import_hook(CHECKED, "beartype.beartype")
 
