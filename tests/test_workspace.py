@@ -52,6 +52,14 @@ def test_whatever_decides_a_result_makes_a_new_job_and_old_stages_go(tmp_path, c
     assert not list((tmp_path / "out" / "stages").iterdir())
 
 
+def test_a_stage_file_brought_from_another_job_is_not_used(tmp_path):
+    _save(tmp_path / "out")
+    _save(tmp_path / "other", {**JOB, "seed": 1})
+    brought = (tmp_path / "other" / "stages" / "shape.npz").read_bytes()
+    (tmp_path / "out" / "stages" / "shape.npz").write_bytes(brought)
+    assert _loads(tmp_path / "out", JOB) is None
+
+
 def test_a_finished_result_of_another_job_is_only_replaced_on_request(tmp_path):
     out = tmp_path / "out"
     _save(out)

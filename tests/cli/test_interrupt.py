@@ -28,7 +28,7 @@ def test_the_first_signal_only_asks():
 def test_work_that_does_not_answer_is_stopped_within_a_second():
     with StopRequest():
         os.kill(os.getpid(), signal.SIGINT)
-        assert 0.3 < _sleep_until_stopped() < 1.0
+        assert 0.2 < _sleep_until_stopped() < 1.0
 
 
 def test_a_second_signal_stops_at_once():

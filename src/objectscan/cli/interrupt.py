@@ -7,7 +7,7 @@ from types import FrameType
 
 from objectscan.errors import Cancelled
 
-_GRACE_S = 0.7
+_GRACE_S = 0.5
 """How long a stage has for its next report. A hard stop harms no file: they appear whole or not at all."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -31,7 +32,21 @@ def kernel_cache(settings: Settings) -> Path | None:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     if _can_be_written(home):
         return home / "objectscan" / "kernels"
-    return Path(tempfile.gettempdir()) / f"objectscan-kernels-{os.getuid()}"
+    return _private_folder(Path(tempfile.gettempdir()) / f"objectscan-kernels-{os.getuid()}")
+
+
+def _private_folder(path: Path) -> Path:
+    """`path` if it is, or can be made, a folder that only we can write; else a new one for this process.
+
+    Everybody can guess the name, and numba unpickles what it finds there: it must not be somebody else's.
+    """
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        facts = path.lstat()
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="objectscan-kernels-"))
+    is_ours = stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid() and not facts.st_mode & 0o077
+    return path if is_ours else Path(tempfile.mkdtemp(prefix="objectscan-kernels-"))
 
 
 def _can_be_written(folder: Path) -> bool:
