@@ -6,9 +6,7 @@ import torch.nn.functional as F
 from helpers.gradients import worst_gradient_error
 from helpers.shapes import bumpy_sphere, sphere
 from objectscan.engines.nvdiffrec.regularisers import (
-    LaplacianDrift,
     LaplacianSmoother,
-    edge_spread,
     normal_consistency,
     sign_change,
 )
@@ -130,73 +128,3 @@ def test_smoother_counts_a_shared_edge_once_and_leaves_unused_vertices():
     system = np.eye(5) + 2.0 * laplacian_of(faces, 5)
     np.testing.assert_allclose(smoother.apply(values), np.linalg.solve(system, values))
     np.testing.assert_allclose(smoother.apply(values)[4], values[4])
-
-
-def test_differential_coordinates_lead_back_to_the_positions():
-    vertices, faces = bumpy_sphere(3)
-    smoother = LaplacianSmoother(faces, len(vertices), 7.0)
-    system = np.eye(len(vertices)) + 7.0 * laplacian_of(faces, len(vertices))
-    coordinates = smoother.to_differential(vertices)
-    np.testing.assert_allclose(coordinates, system @ vertices)
-    torch.testing.assert_close(
-        smoother.from_differential(torch.from_numpy(coordinates)), torch.from_numpy(vertices)
-    )
-
-
-def test_gradient_by_differential_coordinates_equals_differences():
-    vertices, faces = bumpy_sphere(2)
-    smoother = LaplacianSmoother(faces, len(vertices), 3.0)
-    weights = torch.from_numpy(np.random.default_rng(2).standard_normal(vertices.shape))
-
-    def loss(coordinates):
-        return (smoother.from_differential(coordinates).pow(3) * weights).sum()
-
-    assert worst_gradient_error(loss, [torch.from_numpy(smoother.to_differential(vertices))]) < 1e-6
-    single = torch.zeros(len(vertices), 3, requires_grad=True)
-    smoother.from_differential(single).sum().backward()
-    assert single.grad.dtype == torch.float32
-
-
-def drift_slowly(vertices, start, faces):
-    """Twin of `LaplacianDrift`: one vertex at a time."""
-    rows = []
-    for v in range(len(vertices)):
-        near = sorted({w for face in faces.tolist() if v in face for w in face} - {v})
-        moved = vertices - start
-        rows.append(moved[v] - moved[near].mean(dim=0) if near else torch.zeros(3, dtype=vertices.dtype))
-    return torch.stack(rows).square().mean()
-
-
-def test_laplacian_drift_and_gradient_equal_the_slow_twin():
-    start, faces = bumpy_sphere(2)
-    start = np.concatenate([start, [[9.0, 9, 9]]])
-    moved = torch.from_numpy(start + 0.1 * np.random.default_rng(3).standard_normal(start.shape))
-    drift = LaplacianDrift(start, faces)
-    torch.testing.assert_close(drift(moved), drift_slowly(moved, torch.from_numpy(start), faces))
-    assert worst_gradient_error(drift, [moved]) < 1e-6
-
-
-def test_a_shift_is_no_drift():
-    start, faces = bumpy_sphere(3)
-    assert LaplacianDrift(start, faces)(torch.from_numpy(start + 5.0)) < 1e-20
-    assert LaplacianDrift(start[:0], faces[:0])(torch.zeros(0, 3)) == 0
-
-
-def test_edge_spread_is_variance_over_squared_mean_of_lengths():
-    vertices, faces, _ = tensors(bumpy_sphere(3))
-    ends = vertices[faces.long()].numpy()
-    lengths = np.linalg.norm(ends - np.roll(ends, 1, axis=1), axis=2)
-    assert edge_spread(vertices, faces).item() == pytest.approx(lengths.var() / lengths.mean() ** 2)
-    assert edge_spread(100 * vertices, faces).item() == pytest.approx(edge_spread(vertices, faces).item())
-    assert worst_gradient_error(lambda x: edge_spread(x, faces), [vertices]) < 1e-6
-
-
-def test_edge_spread_of_a_regular_triangle_a_point_and_nothing_is_zero():
-    faces = torch.tensor([[0, 1, 2]], dtype=torch.int32)
-    regular = torch.eye(3, dtype=torch.float64)
-    for vertices, some in ((regular, faces), (torch.ones(3, 3), faces), (regular, faces[:0])):
-        leaf = vertices.clone().requires_grad_()
-        value = edge_spread(leaf, some)
-        value.backward()
-        assert value.detach() == pytest.approx(0, abs=1e-30)
-        assert torch.isfinite(leaf.grad).all()

@@ -18,9 +18,9 @@ class ViewCameras:
     moves the picture by about the same amount: `camera_from_world = exp(delta) @ given`.
     """
 
-    def __init__(self, level: PhotoLevel, centre: Float[np.ndarray, " 3"], radius: float, *, learn: bool):
+    def __init__(self, views: int, centre: Float[np.ndarray, " 3"], radius: float, *, learn: bool):
         """Corrections start at zero. `centre`, `radius`: a ball around the object, world units."""
-        self.delta = torch.zeros(len(level.pixels), 7, requires_grad=learn)
+        self.delta = torch.zeros(views, 7, requires_grad=learn)
         """Rotation vector 3 (radians), translation 3 (in distances to the object), log focal factor."""
         self._learn = learn
         self._centre, self._radius = np.asarray(centre, np.float64), radius
@@ -57,12 +57,12 @@ class ViewCameras:
             -np.einsum("nji,nj->ni", given[:, :3, :3], given[:, :3, 3]), dtype=torch.float32
         )
 
-    def corrected(self, level: PhotoLevel) -> tuple[np.ndarray, np.ndarray]:
-        """(camera_from_world [N, 4, 4], focal factor [N]) with the correction applied."""
+    def corrected(self, given: Float[np.ndarray, "N 4 4"]) -> tuple[np.ndarray, np.ndarray]:
+        """(camera_from_world [N, 4, 4], focal factor [N]) with the correction applied to the given ones."""
         with torch.no_grad():
-            depths = level.camera_from_world[:, 2, :3] @ self._centre + level.camera_from_world[:, 2, 3]
+            depths = given[:, 2, :3] @ self._centre + given[:, 2, 3]
             motion = self._motion(self.delta, torch.as_tensor(depths, dtype=torch.float32)).double().numpy()
-            return motion @ level.camera_from_world, self.delta[:, 6].exp().double().numpy()
+            return motion @ given, self.delta[:, 6].exp().double().numpy()
 
     @staticmethod
     def _motion(delta: Tensor, depths: Tensor) -> Float[Tensor, "B 4 4"]:

@@ -14,7 +14,6 @@ from objectscan.engines.nvdiffrec.appearance import LIGHT_EDGE, Appearance
 from objectscan.engines.nvdiffrec.bridge import TexturedStart, bridge
 from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.field import TextureField
-from objectscan.engines.nvdiffrec.photos import photo_level
 from objectscan.engines.nvdiffrec.refine_pass import Refined, RefinePass
 from objectscan.engines.nvdiffrec.shape_pass import ShapePass
 from objectscan.engines.nvdiffrec.start import starting_surface
@@ -96,12 +95,11 @@ class NvdiffrecEngine:
         # The texture field covers the cube around the box, with room for a surface that grows while it is
         # fitted.
         centre, radius = start.box.mean(axis=0), 0.55 * start.longest_side
-        level = photo_level(capture.views, recipe.shape.image_edges_px[0])
         return _Setup(
             grid=SurfaceGrid(start, recipe.shape),
             field=TextureField(centre - radius, 2 * radius),
             appearance=Appearance(len(capture.views)),
-            cameras=ViewCameras(level, centre, radius, learn=recipe.refine_cameras),
+            cameras=ViewCameras(len(capture.views), centre, radius, learn=recipe.refine_cameras),
         )
 
     def _shape(
@@ -167,8 +165,8 @@ class NvdiffrecEngine:
 
 
 def _refined_cameras(setup: _Setup, capture: Capture) -> dict[str, Camera]:
-    level = photo_level(capture.views, max(view.camera.size[0] for view in capture.views))
-    camera_from_world, zoom = setup.cameras.corrected(level)
+    given = np.stack([np.linalg.inv(view.camera.world_from_camera) for view in capture.views])
+    camera_from_world, zoom = setup.cameras.corrected(given)
     cameras = {}
     for view, matrix, factor in zip(capture.views, camera_from_world, zoom, strict=True):
         intrinsics = view.camera.intrinsics.copy()

@@ -48,7 +48,6 @@ class LaplacianSmoother:
         system = (
             scipy.sparse.identity(vertex_count) + smoothness * _graph_laplacian(faces, vertex_count)
         ).tocsc()
-        self._system = system
         # Symmetric positive definite: no pivoting, an ordering for A^T + A; half the fill of the default.
         self._factors = scipy.sparse.linalg.splu(
             system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
@@ -59,49 +58,6 @@ class LaplacianSmoother:
         smoothed: np.ndarray = self._factors.solve(np.ascontiguousarray(values, np.float64))
         return smoothed
 
-    def to_differential(self, positions: Float[np.ndarray, "V C"]) -> Float[np.ndarray, "V C"]:
-        """Coordinates u = (I + smoothness * L) x (the paper's eq. 8), float64."""
-        coordinates: np.ndarray = self._system @ np.asarray(positions, np.float64)
-        return coordinates
-
-    def from_differential(self, coordinates: Float[Tensor, "V C"]) -> Float[Tensor, "V C"]:
-        """Positions of differential coordinates; plain Adam on these takes smooth steps. Differentiable."""
-        positions: Tensor = _FromDifferential.apply(coordinates, self)
-        return positions
-
-
-class LaplacianDrift:
-    """How far the shape has left its start, up to a shift: nvdiffrec's relative Laplacian of pass 2."""
-
-    def __init__(self, start: Float[np.ndarray, "V 3"], faces: Int32[np.ndarray, "F 3"]):
-        """Remember the start; vertices without faces are free."""
-        laplacian = _graph_laplacian(faces, len(start)).tocsr()
-        neighbours = np.maximum(laplacian.diagonal(), 1.0)
-        # Vertex minus the mean of its neighbours: the uniform umbrella.
-        self.umbrella = scipy.sparse.diags(1.0 / neighbours) @ laplacian
-        self.start = np.asarray(start, np.float64)
-
-    def __call__(self, vertices: Float[Tensor, "V 3"]) -> Float[Tensor, ""]:
-        """Mean square over coordinates of the umbrella of (vertices - start), world units squared; 0 for
-        none.
-        """
-        result: Tensor = _LaplacianDrift.apply(vertices, self)
-        return result
-
-
-def edge_spread(vertices: Float[Tensor, "V 3"], faces: Int32[Tensor, "F 3"]) -> Float[Tensor, ""]:
-    """Variance of edge lengths over their squared mean: 0 for equal edges, whatever the scale.
-    Differentiable.
-
-    Every face counts its three edges; 0 for no faces. Edges of no length have no gradient.
-    """
-    if len(faces) == 0:
-        return vertices.sum() * 0.0
-    corners = vertices[faces.long()]
-    squares = (corners - corners.roll(1, dims=1)).square().sum(dim=2)
-    lengths = torch.where(squares > 0, squares, 1.0).sqrt() * (squares > 0)
-    return lengths.var(correction=0) / lengths.mean().square().clamp_min(torch.finfo(lengths.dtype).tiny)
-
 
 def _graph_laplacian(faces: np.ndarray, vertex_count: int) -> scipy.sparse.csr_matrix:
     """Valence minus adjacency, each edge once whatever the number of its faces."""
@@ -111,31 +67,6 @@ def _graph_laplacian(faces: np.ndarray, vertex_count: int) -> scipy.sparse.csr_m
     adjacency = scipy.sparse.coo_matrix((np.ones(len(first)), (first, second)), shape).tocsr()
     adjacency.data[:] = 1.0
     return scipy.sparse.diags(np.asarray(adjacency.sum(axis=1)).ravel()) - adjacency
-
-
-class _FromDifferential(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, coordinates: Tensor, smoother: LaplacianSmoother) -> Tensor:
-        ctx.smoother = smoother
-        return torch.from_numpy(smoother.apply(array_of(coordinates))).to(coordinates.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Any:
-        # The system is symmetric: its inverse is its own transpose.
-        return torch.from_numpy(ctx.smoother.apply(array_of(upstream))).to(upstream.dtype), None
-
-
-class _LaplacianDrift(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, vertices: Tensor, drift: LaplacianDrift) -> Tensor:
-        change = drift.umbrella @ (array_of(vertices).astype(np.float64) - drift.start)
-        scale = 1.0 / max(change.size, 1)
-        ctx.gradient = 2.0 * scale * (drift.umbrella.T @ change)
-        return vertices.new_tensor(scale * float((change**2).sum()))
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Any:
-        return upstream * torch.from_numpy(ctx.gradient).to(upstream.dtype), None
 
 
 class _NormalConsistency(torch.autograd.Function):
