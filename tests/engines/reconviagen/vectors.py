@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-FOLDER = Path(__file__).parent / "vectors"
+FOLDER = Path(os.environ.get("OBJECTSCAN_VECTORS", Path(__file__).parent / "vectors"))
+"""The variable leads to a folder with all vectors unreduced; see `reduce_vectors.py`."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class CrossBlock(nn.Module):
 
 
 class ModulatedCrossBlock(CrossBlock):
-    """`CrossBlock` that the time shifts, scales and gates, except for its context (DiT, Peebles and Xie, 2023)."""
+    """`CrossBlock` that the time shifts, scales and gates (DiT, Peebles and Xie, 2023)."""
 
     def __init__(self, channels: int, context_channels: int, *, heads: int, mlp_ratio: float):
         super().__init__(channels, context_channels, heads=heads, mlp_ratio=mlp_ratio)

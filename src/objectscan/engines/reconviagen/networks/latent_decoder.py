@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from objectscan.engines.reconviagen.gaussians import VOXEL_SIZE
+from objectscan.engines.reconviagen.hammersley import voxel_offsets
 from objectscan.engines.reconviagen.networks.blocks import WindowBlock
 from objectscan.engines.reconviagen.networks.embeddings import position_embedding
 from objectscan.engines.reconviagen.networks.precision import set_precision
@@ -94,7 +96,9 @@ class GaussianDecoder(LatentTorso):
     ):
         super().__init__(config)
         self.out_layer = nn.Linear(config.channels, GAUSSIAN_CHANNELS * per_voxel)
-        self.register_buffer("offset_perturbation", torch.zeros(per_voxel, 3))
+        # Files hold these offsets too; they are what makes a voxel's Gaussians differ from each other.
+        offsets = voxel_offsets(per_voxel, voxel_size=VOXEL_SIZE)
+        self.register_buffer("offset_perturbation", torch.tensor(offsets, dtype=torch.float32))
         set_precision([self.blocks], torso)
         self.torso = torso
 
