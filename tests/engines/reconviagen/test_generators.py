@@ -23,7 +23,7 @@ from objectscan.engines.reconviagen.networks.structure_decoder import (
     occupied_voxels,
 )
 from objectscan.engines.reconviagen.networks.structure_flow import StructureFlow, StructureFlowConfig
-from objectscan.engines.reconviagen.networks.vggt import LAYERS
+from objectscan.engines.reconviagen.networks.vggt import VggtConfig
 from objectscan.engines.reconviagen.networks.voxels import Voxels
 
 
@@ -33,7 +33,7 @@ def test_the_structures_condition_gives_the_published_numbers():
     config = ConditionConfig(channels=32, context_channels=context_channels, heads=2, tokens=20)
     network = StructureCondition(config)
     load_state(network, v.state)
-    geometry = [v.given[f"vggt_layer_{layer}"][:, :, 5:] for layer in LAYERS]
+    geometry = [v.given[f"vggt_layer_{layer}"][:, :, 5:] for layer in VggtConfig().kept]
     condition = network(geometry, v.given["dino_patch_tokens"])
     assert_close(condition, v.expected["cond"], tolerance=2e-5)
 
@@ -45,7 +45,7 @@ def test_the_latents_condition_gives_the_published_numbers():
         low_rank = [v.state[f"linear_blocks.{level}.0.weight_{half}"] for half in "AB"]
         state[f"linear_blocks.{level}.0.weight"] = low_rank[0] @ low_rank[1]
     network = load_state(LatentCondition(ConditionConfig()), state)
-    geometry = [v.given[f"vggt_layer_{layer}"][0] for layer in LAYERS]
+    geometry = [v.given[f"vggt_layer_{layer}"][0] for layer in VggtConfig().kept]
     condition = network(geometry, v.given["dino_tokens"][0])
     assert_close(condition, v.expected["cond"], tolerance=2e-5)
 
@@ -102,7 +102,7 @@ def test_the_latents_flow_gives_the_published_velocity():
 
 def test_the_mesh_decoder_gives_the_published_features():
     v = vector("slat_mesh_decoder")
-    config = LatentDecoderConfig(channels=256, blocks=2, heads=8, mlp_ratio=1, window=4)
+    config = LatentDecoderConfig(channels=256, blocks=2, heads=8, mlp_ratio=1.0, window=4)
     network = load_state(MeshDecoder(config), v.state)
     features, voxels = network(v.given["feats"], Voxels(v.given["coords"]))
     assert torch.equal(voxels.coordinates, v.expected["feat_coords"])

@@ -130,7 +130,7 @@ def test_blocks_on_voxels_give_the_published_numbers():
     cross = load_state(CrossAttention(32, 24, 4), within(v.state, "cross_attn."))
     assert_close(attention(x, voxels), v.expected["self_attn"], tolerance=1e-5)
     assert_close(cross(x, v.given["ctx"], voxels), v.expected["cross_attn"], tolerance=1e-5)
-    block = load_state(ModulatedCrossBlock(32, 24, heads=4, mlp_ratio=4), within(v.state, "mod."))
+    block = load_state(ModulatedCrossBlock(32, 24, heads=4, mlp_ratio=4.0), within(v.state, "mod."))
     views = [v.given[f"ctx_list.{i}"] for i in range(3)]
     time = v.given["mod"]
     assert_close(block(x, v.given["ctx"], time, voxels), v.expected["mod"], tolerance=1e-5)
@@ -140,6 +140,6 @@ def test_blocks_on_voxels_give_the_published_numbers():
 @pytest.mark.parametrize("shift", [0, 4])
 def test_window_blocks_give_the_published_numbers(shift: int):
     v = vector("sparse_blocks")
-    block = load_state(WindowBlock(32, heads=4, mlp_ratio=4), within(v.state, f"swin{shift}."))
+    block = load_state(WindowBlock(32, heads=4, mlp_ratio=4.0), within(v.state, f"swin{shift}."))
     result = block(v.given["feats"], voxels_of(v).windows(8, shift))
     assert_close(result, v.expected[f"swin{shift}"], tolerance=1e-5)

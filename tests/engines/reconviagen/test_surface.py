@@ -85,7 +85,7 @@ def test_the_order_of_the_voxels_does_not_matter():
 
 def test_latents_become_the_published_mesh():
     v = vector("slat_mesh_decoder")
-    config = LatentDecoderConfig(channels=256, blocks=2, heads=8, mlp_ratio=1, window=4)
+    config = LatentDecoderConfig(channels=256, blocks=2, heads=8, mlp_ratio=1.0, window=4)
     network = load_state(MeshDecoder(config), v.state)
     features, voxels = network(v.given["feats"], Voxels(v.given["coords"]))
     mesh = surface(features, voxels.coordinates[:, 1:], resolution=4 * v.config["resolution"])

@@ -115,15 +115,18 @@ def _placed(
     weighted = cubes.values * cubes.corner_weights
     at_first, at_second = weighted[cube, first], weighted[cube, second]
     pull = cubes.edge_weights[cube, edge]
-    # Share of either end in the crossing, times the crossing's share in its vertex.
-    total = pull.new_zeros(count).index_add_(0, vertex, pull)
-    scale = pull / total[vertex] / (at_second - at_first)
-    means = []
-    for corners in (cubes.positions, cubes.attributes):
-        crossing = corners[cube, first] * at_second[:, None] - corners[cube, second] * at_first[:, None]
-        mean = corners.new_zeros(count, corners.shape[2])
-        means.append(mean.index_add_(0, vertex, crossing * scale[:, None]))
-    return means[0], means[1]
+    # Share of either end in the crossing, times the crossing's pull on its vertex.
+    scale = (pull / (at_second - at_first))[:, None]
+    corners = torch.cat([cubes.positions, cubes.attributes], dim=2)
+    crossing = corners[cube, first] * at_second[:, None] - corners[cube, second] * at_first[:, None]
+    pulled = torch.cat([pull[:, None], crossing * scale], dim=1)
+    total = pulled.new_zeros(count, pulled.shape[1])
+    for number in range(12):
+        # A vertex has at most one crossing on an edge: sums in this order are the same on every device.
+        chosen = (edge == number).nonzero().squeeze(1)
+        total.index_add_(0, vertex[chosen], pulled[chosen])
+    mean = total[:, 1:] / total[:, :1]
+    return mean[:, :3], mean[:, 3:]
 
 
 def _faces(cubes: CrossedCubes, cube: Tensor, edge: Tensor, vertex: Tensor) -> Int64[Tensor, "F 3"]:

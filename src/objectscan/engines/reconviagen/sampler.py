@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -62,7 +63,7 @@ class Step:
     """What the state before the step looked like without its noise, by this step's velocity."""
 
 
-def times(options: SamplerOptions) -> Float64[np.ndarray, " S+1"]:
+def times(options: SamplerOptions) -> Float64[np.ndarray, " T"]:
     """The times that the steps connect, from 1 to 0."""
     even = np.linspace(1.0, 0.0, options.steps + 1)
     rescale = options.time_rescale
@@ -90,7 +91,7 @@ def walk(
     """
     state = noise
     sequence = times(options).tolist()
-    for number, (time, following) in enumerate(zip(sequence[:-1], sequence[1:], strict=True), start=1):
+    for number, (time, following) in enumerate(pairwise(sequence), start=1):
         scaled = torch.full((items,), 1000 * time, dtype=torch.float32, device=state.device)
         velocity = _guided(
             state, time, scaled, conditional, unconditional, options, deviation or dense_deviation
@@ -100,7 +101,7 @@ def walk(
         yield Step(number, state, clean)
 
 
-def dense_deviation(state: Float[Tensor, B * S]) -> Tensor:
+def dense_deviation(state: Float[Tensor, "B ..."]) -> Tensor:
     """Unbiased deviation over everything but the items."""
     return state.std(dim=tuple(range(1, state.dim())), keepdim=True)
 

@@ -22,7 +22,7 @@ _DEFORM = 1 - 1e-8
 
 
 def surface(features: Float[Tensor, "S D"], coordinates: Int[Tensor, "S 3"], *, resolution: int) -> Contour:
-    """The surface in [-0.5, 0.5]^3, z up.
+    """The surface in [-0.5, 0.5]^3 or up to half a voxel outside, z up.
 
     Attributes are red, green, blue (sRGB) and an encoded normal, all in [0, 1], if the features hold colours.
 

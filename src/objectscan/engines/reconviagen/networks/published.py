@@ -30,16 +30,26 @@ from objectscan.errors import InputError
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Names of element types in safetensors files and in the manifests."""
 
+DINOV2 = "dinov2_vitl14_reg"
+VGGT = "vggt"
+STRUCTURE_CONDITION = "ss_vggt_cond"
+LATENT_CONDITION = "slat_vggt_cond"
+STRUCTURE_FLOW = "ss_flow_img_dit_L_16l8_fp16"
+STRUCTURE_DECODER = "ss_dec_conv3d_16l8_fp16"
+LATENT_FLOW = "slat_flow_img_dit_L_64l8p2_fp16"
+MESH_DECODER = "slat_dec_mesh_swin8_B_64l8m256c_fp16"
+GAUSSIAN_DECODER = "slat_dec_gs_swin8_B_64l8gs32_fp16"
+
 NETWORKS: Mapping[str, Callable[[torch.dtype], nn.Module]] = {
-    "dinov2_vitl14_reg": lambda torso: DinoTransformer(DinoConfig()),
-    "vggt": lambda torso: Vggt(VggtConfig()),
-    "ss_vggt_cond": lambda torso: StructureCondition(ConditionConfig(), torso=torso),
-    "slat_vggt_cond": lambda torso: LatentCondition(ConditionConfig(), torso=torso),
-    "ss_flow_img_dit_L_16l8_fp16": lambda torso: StructureFlow(StructureFlowConfig(), torso=torso),
-    "ss_dec_conv3d_16l8_fp16": lambda torso: StructureDecoder(StructureDecoderConfig(), torso=torso),
-    "slat_flow_img_dit_L_64l8p2_fp16": lambda torso: LatentFlow(LatentFlowConfig(), torso=torso),
-    "slat_dec_mesh_swin8_B_64l8m256c_fp16": lambda torso: MeshDecoder(LatentDecoderConfig(), torso=torso),
-    "slat_dec_gs_swin8_B_64l8gs32_fp16": lambda torso: GaussianDecoder(LatentDecoderConfig(), torso=torso),
+    DINOV2: lambda torso: DinoTransformer(DinoConfig()),
+    VGGT: lambda torso: Vggt(VggtConfig()),
+    STRUCTURE_CONDITION: lambda torso: StructureCondition(ConditionConfig(), torso=torso),
+    LATENT_CONDITION: lambda torso: LatentCondition(ConditionConfig(), torso=torso),
+    STRUCTURE_FLOW: lambda torso: StructureFlow(StructureFlowConfig(), torso=torso),
+    STRUCTURE_DECODER: lambda torso: StructureDecoder(StructureDecoderConfig(), torso=torso),
+    LATENT_FLOW: lambda torso: LatentFlow(LatentFlowConfig(), torso=torso),
+    MESH_DECODER: lambda torso: MeshDecoder(LatentDecoderConfig(), torso=torso),
+    GAUSSIAN_DECODER: lambda torso: GaussianDecoder(LatentDecoderConfig(), torso=torso),
 }
 """Builders by published name; the argument is the torso's precision. DINOv2 and VGGT are float32."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
@@ -18,9 +17,6 @@ from objectscan.engines.reconviagen.networks.vit import (
     normalised_images,
 )
 
-LAYERS = (4, 11, 17, 23)
-"""The layers that conditions and the point head read; the camera head reads the last."""
-
 
 @dataclass(frozen=True, slots=True)
 class VggtConfig:
@@ -30,6 +26,8 @@ class VggtConfig:
     """Pairs of blocks, one within a view and one over all views."""
     heads: int = 16
     patches: DinoConfig = field(default_factory=DinoConfig)
+    kept: tuple[int, ...] = (4, 11, 17, 23)
+    """The layers that conditions and the point head read; the camera head reads the last."""
 
 
 class Aggregator(nn.Module):
@@ -39,7 +37,7 @@ class Aggregator(nn.Module):
         super().__init__()
         channels, registers = config.patches.channels, config.patches.registers
         self.special_tokens = 1 + registers
-        self.patch_px = config.patches.patch_px
+        self.patch_px, self.kept = config.patches.patch_px, config.kept
         self.patch_embed = DinoTransformer(config.patches)
         # Index 0 belongs to the first view, whose camera is the frame of all, 1 to every other.
         self.camera_token = nn.Parameter(torch.zeros(1, 2, 1, channels))
@@ -47,14 +45,11 @@ class Aggregator(nn.Module):
         self.frame_blocks = _blocks(channels, config)
         self.global_blocks = _blocks(channels, config)
 
-    def forward(
-        self, images_srgb: Float[Tensor, "B N 3 H W"], keep: Collection[int] = LAYERS
-    ) -> dict[int, Float[Tensor, "B N L C2"]]:
-        """Tokens after the layers in `keep`: those within the view, then those over all views, on channels.
+    def forward(self, images_srgb: Float[Tensor, "B N 3 H W"]) -> list[Float[Tensor, "B N L C2"]]:
+        """Tokens after the kept layers: those within the view, then those over all views, on channels.
 
         Args:
             images_srgb: In [0, 1]. The first view is the reference: their order matters.
-            keep: Layers to return. At 518 px one costs 11 MB a view in float32.
         """
         items, views, _, height, width = images_srgb.shape
         patches = self.patch_embed.patch_tokens(normalised_images(images_srgb.flatten(0, 1)))
@@ -62,13 +57,13 @@ class Aggregator(nn.Module):
         positions = self._positions(height // self.patch_px, width // self.patch_px, tokens.device)
         within = positions.expand(items * views, -1, -1)
         over_all = positions.repeat(1, views, 1).expand(items, -1, -1)
-        kept = {}
+        kept = []  # at 518 px a layer costs 11 MB a view in float32
         for layer, (frame, everything) in enumerate(zip(self.frame_blocks, self.global_blocks, strict=True)):
             inside = frame(tokens, within)
             tokens = everything(inside.unflatten(0, (items, views)).flatten(1, 2), over_all)
             tokens = tokens.unflatten(1, (views, -1)).flatten(0, 1)
-            if layer in keep:
-                kept[layer] = torch.cat([inside, tokens], dim=-1).unflatten(0, (items, views))
+            if layer in self.kept:
+                kept.append(torch.cat([inside, tokens], dim=-1).unflatten(0, (items, views)))
         return kept
 
     def _special(self, items: int, views: int) -> Float[Tensor, "V S C"]:

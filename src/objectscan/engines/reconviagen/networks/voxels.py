@@ -92,7 +92,8 @@ class Voxels:
         keys, parent, count = torch.unique(_keys(cell, size), return_inverse=True, return_counts=True)
         coordinates = torch.zeros(len(keys), 4, dtype=torch.int32, device=keys.device)
         coordinates[parent] = cell.int()  # all children write the same values
-        return Coarser(Voxels(coordinates), parent, count)
+        octant = ((self.coordinates[:, 1:] & 1) * self.coordinates.new_tensor([4, 2, 1])).sum(dim=1)
+        return Coarser(Voxels(coordinates), parent, octant, count)
 
     @cached_property
     def subdivided(self) -> Voxels:
@@ -110,6 +111,8 @@ class Coarser:
     voxels: Voxels
     parent: Int64[Tensor, " T"]
     """Row of each finer voxel's parent."""
+    octant: Int64[Tensor, " T"]
+    """Which of its parent's eight children a finer voxel is."""
     count: Int64[Tensor, " P"]
     """Children of each parent."""
 
@@ -118,9 +121,10 @@ class Coarser:
 
         The published networks were trained with this: their mean counts the zero it starts from.
         """
-        total = features.new_zeros((len(self.voxels), features.shape[1]), dtype=torch.float32)
-        total = total.index_add(0, self.parent, features.float())
-        return (total / (self.count + 1)[:, None]).to(features.dtype)
+        # One place a child instead of sums in any order: a graphics card repeats the result to the bit.
+        children = features.new_zeros((len(self.voxels), 8, features.shape[1]), dtype=torch.float32)
+        children = children.index_put((self.parent, self.octant), features.float())
+        return (children.sum(dim=1) / (self.count + 1)[:, None]).to(features.dtype)
 
 
 def _keys(cells: Int[Tensor, "T 4"], size: Int[Tensor, " 4"]) -> Int64[Tensor, " T"]:
