@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from objectscan.engines.reconviagen.networks import published
 from objectscan.engines.reconviagen.networks.published import (
     NETWORKS,
     TensorSpec,
@@ -96,3 +97,27 @@ def test_wrong_weights_are_refused_by_name(change: str, words: str):
 def test_an_unknown_network_is_refused_with_the_known_names():
     with pytest.raises(InputError, match="slat_vggt_cond"):
         network_shell("slat_vgg_cond")
+
+
+def test_dense_networks_fit_together_in_their_published_sizes():
+    with torch.device("meta"):
+        images = torch.zeros(2, 3, 518, 518)
+        times = torch.zeros(1)
+        grid = torch.zeros(1, 8, 16, 16, 16)
+    appearance = network_shell(published.DINOV2).condition(images)
+    assert appearance.shape == (2, 1374, 1024)
+    vggt = network_shell(published.VGGT)
+    geometry = vggt.aggregator(images[None])
+    assert [layer.shape for layer in geometry] == [(1, 2, 1374, 2048)] * 4
+    assert vggt.camera_head(geometry[-1])[-1].shape == (1, 2, 9)
+    points, confidence = vggt.point_head(geometry, size=(518, 518))
+    assert (points.shape, confidence.shape) == ((1, 2, 518, 518, 3), (1, 2, 518, 518))
+    patches = [layer[:, :, 5:] for layer in geometry]
+    tokens = network_shell(published.STRUCTURE_CONDITION)(patches, appearance[None, :, 5:])
+    assert tokens.shape == (1, 4096, 1024)
+    views = network_shell(published.LATENT_CONDITION)([layer[0] for layer in geometry], appearance)
+    assert views.shape == (2, 1374, 1024)
+    velocity = network_shell(published.STRUCTURE_FLOW)(grid, times, tokens)
+    assert (velocity.shape, velocity.dtype) == (grid.shape, torch.float32)
+    logits = network_shell(published.STRUCTURE_DECODER)(velocity)
+    assert (logits.shape, logits.dtype) == ((1, 1, 64, 64, 64), torch.float32)

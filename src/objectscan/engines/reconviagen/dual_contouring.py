@@ -64,7 +64,7 @@ class Contour:
 def contour(cubes: CrossedCubes) -> Contour:
     """Vertices inside the cubes, one to four each, and two triangles for each edge that four cubes share.
 
-    Vertices are ordered by cube. Cost: some 600 bytes of memory a cube; 0.8 us a cube on one core.
+    Vertices are ordered by cube. Cost: 4 us and 1.5 kB a cube on one core.
     """
     device = cubes.values.device
     tables = cube_cases()

@@ -34,7 +34,7 @@ class Windows:
         result = torch.zeros_like(values)
         for rows, is_real in self._batches:
             asking, asked, told = (part[rows].transpose(1, 2) for part in (queries, keys, values))
-            mask = is_real[:, None, None, :].expand(-1, 1, rows.shape[1], -1)
+            mask = is_real[:, None, None, :]
             mixed = functional.scaled_dot_product_attention(asking, asked, told, mask).transpose(1, 2)
             result[rows[is_real]] = mixed[is_real].to(result.dtype)
         return result
