@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -13,14 +15,17 @@ def position_embedding(positions: Int[Tensor, "T 3"], channels: int) -> Float[Te
     float32, frequencies 10000^(-k / count) (Vaswani et al., 2017).
     """
     count = channels // 3 // 2
-    angles = positions[..., None].float() * _frequencies(count, positions.device)
+    steps = torch.arange(count, dtype=torch.float32, device=positions.device) / count
+    angles = positions[..., None].float() * (1 / 10000.0**steps)
     waves = torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)
     return nn.functional.pad(waves, (0, channels - waves.shape[1]))
 
 
 def time_waves(times: Float[Tensor, " B"], channels: int = 256) -> Float[Tensor, "B C"]:
-    """[cos, sin], in this order, of times in [0, 1000]."""
-    angles = times[:, None].float() * _frequencies(channels // 2, times.device)
+    """[cos, sin], in this order, of times in [0, 1000] at frequencies 10000^(-k / count)."""
+    steps = torch.arange(channels // 2, dtype=torch.float32, device=times.device)
+    # As the exponential of a logarithm, like in training: a power's rounding is 6e-5 off at time 1000.
+    angles = times[:, None].float() * torch.exp(-math.log(10000.0) * steps / (channels // 2))
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
@@ -35,7 +40,3 @@ class TimeEmbedding(nn.Module):
         """Embed each time."""
         embedded: Tensor = self.mlp(time_waves(times))
         return embedded
-
-
-def _frequencies(count: int, device: torch.device) -> Float[Tensor, " K"]:
-    return 10000.0 ** (-torch.arange(count, dtype=torch.float32, device=device) / count)
