@@ -27,7 +27,7 @@ class StereoOptions:
     """Depth from photo-consistency between neighbouring views, which carves what silhouettes cannot show."""
 
     enabled: bool = True
-    image_edge_px: int = 256
+    image_edge_px: int = 384
     """Longer image side at which views are matched."""
     neighbours: int = 4
     """Views that each view is matched with."""
