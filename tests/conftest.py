@@ -13,6 +13,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+from helpers.gltf import validate_glb
+
 torch.set_num_threads(1)  # its threads spin while the renderer's own work
 
 # Modules without compiled kernels (numba can't compile a checked function) and with plain shape letters.
@@ -43,8 +45,6 @@ CHECKED = [
     "objectscan.render.shading",
 ]
 install_import_hook(CHECKED, "beartype.beartype")
-
-from helpers.gltf import validate_glb
 
 
 @pytest.fixture(autouse=True)

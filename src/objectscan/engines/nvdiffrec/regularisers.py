@@ -30,7 +30,7 @@ def sign_change(edge_values: Float[Tensor, "E 2"]) -> Float[Tensor, ""]:
     return towards + F.binary_cross_entropy_with_logits(second, (first > 0).to(first.dtype))
 
 
-def saturated(value: Float[Tensor, "..."], scale: float) -> Float[Tensor, "..."]:
+def saturated(value: Float[Tensor, ...], scale: float) -> Float[Tensor, ...]:
     """`value` (not negative) while it is small, towards `scale` when it is large (Geman and McClure 1985)."""
     return value * scale / (value + scale)
 
@@ -122,7 +122,7 @@ def _unit_normals(vertices, faces, normals, lengths):
 
 @njit(cache=True, nogil=True)
 def _consistency(adjacency, normals, crease, slopes):
-    """Sum of saturated 1 - cos over inner edges and their number; slopes gets the derivative by each normal."""
+    """Sum of saturated 1 - cos over inner edges, and their number; slopes gets its gradient by normal."""
     total, edges = 0.0, 0
     for t in range(adjacency.shape[0]):
         for k in range(3):

@@ -142,7 +142,7 @@ def match(
     """Patch match: planes at or behind the start surface spread from pixel to pixel and are varied at random.
 
     depth, normal and cost are filled; rotations and shifts map camera points of this view to pixels of the
-    others. `doubt` is added to the cost of what lies clearly behind the start: a blank patch matches anywhere.
+    others. `doubt` is added to the cost of what lies clearly behind the start: blank patches match anywhere.
     """
     height, width = grey.shape
     np.random.seed(seed)  # noqa: NPY002 - numba's own generator, one a thread
