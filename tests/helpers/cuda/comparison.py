@@ -1,4 +1,4 @@
-"""The same work by both backends, and how far their results are apart: shared by emulated and real GPU tests."""
+"""The same work by both backends and how far apart their results are, for emulated and real GPU tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.shapes import bumpy_sphere, camera_from_world, orbit, perspective, to_clip
+from helpers.shapes import bumpy_sphere, camera_from_world, orbit, perspective, sphere, to_clip
 from objectscan.render import antialias, build_adjacency, interpolate, interpolate_covered, rasterize
 
 Result = dict[str, Tensor]
@@ -32,7 +33,12 @@ def scene(name: str) -> tuple[Tensor, Tensor, Tensor, tuple[int, int]]:
         vertices, faces = bumpy_sphere(divisions)
         cameras = orbit(2, distance)
     clip = to_clip(vertices, cameras)
-    return clip, torch.from_numpy(vertices).float(), torch.from_numpy(np.ascontiguousarray(faces, np.int32)), size
+    return (
+        clip,
+        torch.from_numpy(vertices).float(),
+        torch.from_numpy(np.ascontiguousarray(faces, np.int32)),
+        size,
+    )
 
 
 def random_like(tensor: Tensor, seed: int = 1) -> Tensor:
@@ -43,7 +49,7 @@ def random_like(tensor: Tensor, seed: int = 1) -> Tensor:
 def render_all(name: str, device: str = "cpu", *, direct: bool = True) -> Result:
     """Every output of rasterize, interpolate and antialias, and every gradient of a loss of all of them.
 
-    `direct`: values get their gradients to the positions without pictures of gradients in barycentrics between.
+    `direct`: values send their gradients to the positions with no picture of gradients between.
     """
     clip, vertices, faces, size = scene(name)
     clip, vertices = (tensor.to(device).requires_grad_() for tensor in (clip, vertices))
@@ -57,8 +63,8 @@ def render_all(name: str, device: str = "cpu", *, direct: bool = True) -> Result
     smooth = antialias(picture, hits, clip, faces, adjacency)
     assert hits.derivatives is not None
     outputs = {
-        "barycentrics": hits.barycentrics, "derivatives": hits.derivatives, "picture": picture, "values": values,
-        "slopes": slopes, "smooth": smooth,
+        "barycentrics": hits.barycentrics, "derivatives": hits.derivatives, "picture": picture,
+        "values": values, "slopes": slopes, "smooth": smooth,
     }  # fmt: skip
     result: Result = {"triangle": hits.triangle, "depth": hits.depth, "adjacency": adjacency}
     for key, output in outputs.items():
@@ -112,3 +118,25 @@ def gradients_of(work: Callable[..., Any], *inputs: Tensor) -> Result:
         if gradient is not None:
             result[f"d / d {index}"] = gradient.detach().cpu()
     return result
+
+
+def silhouette_gradient(divisions: int, size_px: int, device: torch.device, max_steps: int = 64) -> float:
+    """d(projected area) / d(radius) of a sphere, divided by the analytic value."""
+    vertices, faces = sphere(divisions)
+    triangles = torch.from_numpy(faces).to(device)
+    radius = torch.ones((), dtype=torch.float64, device=device, requires_grad=True)
+    points = F.pad(torch.from_numpy(vertices).to(device) * radius, (0, 1), value=1.0)
+    cameras = orbit(4)
+    clip = (points @ torch.from_numpy(cameras).to(device).transpose(1, 2)).float()
+    hits = rasterize(clip, triangles, (size_px, size_px))
+    adjacency = build_adjacency(triangles)
+    mask = antialias(hits.covered[..., None].float(), hits, clip, triangles, adjacency, max_steps=max_steps)
+    (gradient,) = torch.autograd.grad(mask.double().sum() / len(cameras), radius)
+
+    def area(
+        r: float,
+    ) -> float:  # of the disc that a sphere at distance 3 covers, focal length 2.4 half sizes
+        return torch.pi * (2.4 * size_px / 2) ** 2 * r * r / (9 - r * r)
+
+    analytic = (area(1 + 1e-5) - area(1 - 1e-5)) / 2e-5
+    return float(gradient) / analytic

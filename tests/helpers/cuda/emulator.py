@@ -45,7 +45,9 @@ class Emulator:
         if file not in self._libraries:
             self._libraries[file] = ctypes.CDLL(str(_built(file, self._folder)))
         packed = Packed(arguments)
-        getattr(self._libraries[file], f"emulate_{kernel}")((ctypes.c_int * 3)(*grid), threads, packed.addresses)
+        getattr(self._libraries[file], f"emulate_{kernel}")(
+            (ctypes.c_int * 3)(*grid), threads, packed.addresses
+        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The CUDA kernels of visibility, interpolation and silhouettes, built for the CPU, against the CPU backend."""
+"""CUDA kernels of visibility, interpolation and silhouettes, built for the CPU, against the CPU backend."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def test_gradients_through_pictures_of_barycentrics_are_the_same(on_emulator):
 
 def test_the_kernels_really_run(emulator):
     render_all("fine")
-    assert {"prepare", "draw_triangles", "draw_queue", "resolve", "interpolate_backward"} <= set(emulator.launched)
+    assert {"prepare", "draw_triangles", "draw_queue", "resolve", "interpolate_backward"} <= set(
+        emulator.launched
+    )
 
 
 def _layers(name):
@@ -189,7 +191,7 @@ def test_adjacency_of_fans_borders_and_degenerate_faces(on_emulator):
 
 def test_double_precision_is_refused_by_name(on_emulator):
     clip, _, faces, size = scene("bumpy")
-    with pytest.raises(InputError, match="clip_positions is torch.float64"):
+    with pytest.raises(InputError, match=r"clip_positions is torch\.float64"):
         on_emulator(rasterize, clip.double(), faces, size)
 
 

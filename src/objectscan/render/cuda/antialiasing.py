@@ -14,7 +14,7 @@ from objectscan.render.cuda.rasterizing import pixel_grid
 
 _THREADS = 128
 _FEWEST_PAIRS, _PIXELS_A_PAIR = 1 << 16, 8
-"""Capacity of the list of pairs, 2 bytes a pixel. A picture with more silhouettes takes longer, that's all."""
+"""Capacity of the list of pairs, 2 bytes a pixel. A picture with more silhouettes only takes longer."""
 
 
 def build_adjacency(faces: Tensor) -> Tensor:
@@ -28,7 +28,9 @@ def build_adjacency(faces: Tensor) -> Tensor:
     adjacency = torch.empty_like(triangles)
     grid = blocks(half_edges, 256)
     gpu.launch("adjacency", "insert_edges", grid, 256, triangles, keys, values, half_edges, slots - 1)
-    gpu.launch("adjacency", "link_edges", grid, 256, triangles, keys, values, adjacency, half_edges, slots - 1)
+    gpu.launch(
+        "adjacency", "link_edges", grid, 256, triangles, keys, values, adjacency, half_edges, slots - 1
+    )
     return adjacency
 
 

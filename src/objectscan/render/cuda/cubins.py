@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -13,14 +14,10 @@ from objectscan.render.cuda.nvrtc import compile_cubin, nvrtc_version
 
 SOURCES = (
     "adjacency",
-    "cubes",
     "interpolation",
     "lists",
-    "products",
     "resolve",
-    "shading",
     "silhouette",
-    "texels",
     "visibility",
 )
 """Files of `kernels/`, each compiled by itself at its first use."""
@@ -42,15 +39,15 @@ def source(name: str) -> str:
     return (resources.files("objectscan.render.cuda") / "kernels" / f"{name}.cu").read_text("utf-8")
 
 
-def cubin(name: str, architecture: int, *, defines: Sequence[str] = ()) -> bytes:
+def cubin(name: str, architecture: int, *, options: Sequence[str] = ()) -> bytes:
     """Machine code of one of `SOURCES`, compiled (0.3 to 1 s) or from an earlier run."""
     text = source(name)
-    key = repr((text, sorted(headers().items()), architecture, tuple(defines), nvrtc_version()))
+    key = repr((text, sorted(headers().items()), architecture, tuple(options), nvrtc_version()))
     kept = _folder() / f"{name}.sm_{architecture}.{hashlib.sha256(key.encode()).hexdigest()[:20]}.cubin"
     try:
         return kept.read_bytes()
     except OSError:
-        compiled = compile_cubin(text, f"{name}.cu", headers(), architecture, defines=defines)
+        compiled = compile_cubin(text, f"{name}.cu", headers(), architecture, options=options)
     _keep(compiled, kept)
     return compiled
 
@@ -63,7 +60,8 @@ def _keep(compiled: bytes, path: Path) -> None:
         beside.write_bytes(compiled)
         beside.replace(path)
     except OSError:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 def _folder() -> Path:
@@ -74,4 +72,6 @@ def _folder() -> Path:
     beside = Path(__file__).parent
     if os.access(beside, os.W_OK):
         return beside / "__pycache__"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "objectscan" / "kernels" / "cuda"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "objectscan" / "kernels" / "cuda"
+    )

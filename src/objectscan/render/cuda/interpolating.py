@@ -17,7 +17,7 @@ _THREADS = 128
 
 
 def covered_pixels(triangle: Tensor) -> Tensor:
-    """Flat indices of the pixels that see a triangle. Waits for the GPU: their number is the list's length."""
+    """Flat indices of the pixels that see a triangle. Waits for the GPU, which knows their number."""
     return (triangle.reshape(-1) >= 0).nonzero().reshape(-1)
 
 
@@ -128,14 +128,18 @@ class _Interpolate(torch.autograd.Function):
         job: _Job = ctx.job
         attributes_grad = torch.zeros_like(attributes) if need_attributes else None
         weights_grad = torch.zeros_like(barycentrics) if need_weights or need_slopes else None
-        slopes_grad = torch.zeros_like(derivatives) if weights_grad is not None and from_slopes is not None else None
+        slopes_grad = (
+            torch.zeros_like(derivatives) if weights_grad is not None and from_slopes is not None else None
+        )
         clip_grad = torch.zeros_like(clip) if need_clip else None
         gradients = attributes_grad, weights_grad, slopes_grad, clip_grad, None
         if from_values is None and from_slopes is None:
             return (None,) * 5
         structure = _structure(ctx, from_values, from_slopes, gradients)
         count = 0 if job.pixels is None else len(job.pixels)
-        grid = pixel_grid(len(job.triangle), job.size, 2) if job.pixels is None else blocks(count, 4 * _THREADS)
+        grid = (
+            pixel_grid(len(job.triangle), job.size, 2) if job.pixels is None else blocks(count, 4 * _THREADS)
+        )
         launcher_on(attributes.device).launch(
             "interpolation", "interpolate_backward", grid, _THREADS, structure.packed
         )
@@ -176,7 +180,15 @@ class _Scatter(torch.autograd.Function):
         own = plain(values)
         picture = torch.zeros((rows, own.shape[1]), device=own.device)
         launcher_on(own.device).launch(
-            "lists", "scatter_rows", blocks(own.numel(), 256), 256, own, pixels, picture, own.numel(), own.shape[1]
+            "lists",
+            "scatter_rows",
+            blocks(own.numel(), 256),
+            256,
+            own,
+            pixels,
+            picture,
+            own.numel(),
+            own.shape[1],
         )
         ctx.save_for_backward(pixels)
         return picture

@@ -1,10 +1,11 @@
-"""Kernels of a device, and how they are started: the driver's API through ctypes, on torch's current stream."""
+"""Kernels of a device and how they start: the driver's API through ctypes, on torch's current stream."""
 
 from __future__ import annotations
 
 import ctypes
 import struct
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -60,8 +61,10 @@ def _slot(argument: Argument) -> int:
 class DeviceKernels:
     """All kernels on one GPU; each file is compiled and loaded at its first use."""
 
-    def __init__(self, index: int):
+    def __init__(self, index: int, *, options: Sequence[str] = ()):
+        """`options`: for NVRTC; macros that benchmarks vary."""
         self._index = index
+        self._options = tuple(options)
         self._driver = _driver()
         self._lock = threading.Lock()
         self._functions: dict[tuple[str, str], ctypes.c_void_p] = {}
@@ -111,9 +114,11 @@ class DeviceKernels:
     def _load(self, file: str) -> ctypes.c_void_p:
         torch.zeros(1, device=torch.device("cuda", self._index))  # makes torch's context current here
         module = ctypes.c_void_p()
-        code = cubin(file, self._architecture)
+        code = cubin(file, self._architecture, options=self._options)
         _check(
-            self._driver, self._driver.cuModuleLoadData(ctypes.byref(module), code), f"load the kernels {file}"
+            self._driver,
+            self._driver.cuModuleLoadData(ctypes.byref(module), code),
+            f"load the kernels {file}",
         )
         return module
 

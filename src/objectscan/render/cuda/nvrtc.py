@@ -14,11 +14,11 @@ from objectscan.errors import MissingDependency, ResourceError
 
 OLDEST_ARCHITECTURE = 75
 """Turing. Older cards miss the warp instructions that the kernels use, and CUDA 13 dropped them."""
-_OPTIONS = ("--std=c++17", "--extra-device-vectorization")
+_OPTIONS = ("--std=c++17",)
 
 
 def compile_cubin(
-    source: str, name: str, headers: Mapping[str, str], architecture: int, *, defines: Sequence[str] = ()
+    source: str, name: str, headers: Mapping[str, str], architecture: int, *, options: Sequence[str] = ()
 ) -> bytes:
     """Machine code of one CUDA C++ file.
 
@@ -27,7 +27,7 @@ def compile_cubin(
         name: Its name, for messages.
         headers: Texts of the files that it includes, by name.
         architecture: Compute capability, 90 for 9.0. No GPU is needed.
-        defines: Macros, `NAME=VALUE`.
+        options: More of NVRTC's options, such as `-DNAME=VALUE`.
 
     Raises:
         MissingDependency: No NVRTC is installed.
@@ -49,9 +49,9 @@ def compile_cubin(
         "create a program",
     )
     try:
-        options = [f"--gpu-architecture=sm_{architecture}", *_OPTIONS, *(f"-D{define}" for define in defines)]
-        pointers = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
-        if nvrtc.nvrtcCompileProgram(program, len(options), pointers):
+        given = [f"--gpu-architecture=sm_{architecture}", *_OPTIONS, *options]
+        pointers = (ctypes.c_char_p * len(given))(*[option.encode() for option in given])
+        if nvrtc.nvrtcCompileProgram(program, len(given), pointers):
             log = _text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
             raise ResourceError(
                 f"NVRTC {'.'.join(map(str, nvrtc_version()))} can't compile {name} for sm_{architecture}: "

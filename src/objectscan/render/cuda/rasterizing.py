@@ -33,7 +33,7 @@ def rasterize(
     )
     cache: dict[str, Any] = {"keys": keys}
     if barycentrics.requires_grad:
-        # Gradients of interpolated values go straight to the positions, without a picture of their own between.
+        # Gradients of interpolated values go straight to the positions, with no picture of them between.
         cache["source"] = (barycentrics, clip, triangles)
     return barycentrics, slopes if derivatives else None, triangle, depth, cache
 

@@ -15,7 +15,9 @@
 #define GUARD 268435456.0  // 2^28: largest snapped coordinate, products of two differences fit into 64 bits
 #define THREADS 128
 #define TILE 64            // pixels; the edge functions of a triangle of this extent fit into 32 bits
+#ifndef SEGMENT
 #define SEGMENT 16         // rows of one column that a lane draws
+#endif
 #ifndef TINY
 #define TINY 12            // pixels of the largest bounding box that one thread draws
 #endif
