@@ -19,7 +19,7 @@ start=$SECONDS
 say() { echo "== $1 (at $((SECONDS - start)) s)"; }
 
 say tests
-timeout 150 "$PYTHON" -m pytest --override-ini addopts="-q --strict-markers" tests/gpu >"$OUT/tests.txt" 2>&1
+timeout 150 "$PYTHON" -m pytest --override-ini addopts="-q --strict-markers" -W default tests/gpu >"$OUT/tests.txt" 2>&1
 echo "tests: exit $?"
 tail -n 25 "$OUT/tests.txt"
 

@@ -2,10 +2,10 @@
 
     PYTHONPATH=src:tests python benchmarks/renderer_cuda.py [--out FILE] [--quick]
 
-basic: rasterize + interpolate (3 channels) + antialias, forward and backward to positions and attributes, with
-a mean square loss. Each is timed as it comes from Python (eager) and replayed from a CUDA graph. `reference_*`:
-nvdiffrast 0.4.0, measured once on an H100 with the same meshes, cameras and loss; `ratio`: the better of ours
-over it.
+basic: rasterize + interpolate (3 channels) + antialias, forward and backward to positions and attributes, and
+a mean square loss. Each is timed as it comes from Python (eager) and replayed from a CUDA graph.
+`reference_*`: nvdiffrast 0.4.0, measured once on an H100 with the same meshes, cameras and loss; `ratio`: the
+better of ours over it.
 """
 
 from __future__ import annotations

@@ -97,6 +97,7 @@ def test_a_cuda_graph_holds_a_step_and_follows_its_inputs():
             assert distance(one, other) < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_no_operation_waits_for_the_gpu():
     clip, vertices, faces, size = (
         item.to(GPU) if isinstance(item, torch.Tensor) else item for item in scene("bumpy")
