@@ -1,4 +1,4 @@
-import zlib  # noqa: F401, I001 - first of all: after pycolmap it crashes or hangs (docs/decisions/0006)
+import zlib  # noqa: F401 - first of all: after pycolmap it crashes or hangs (docs/decisions/0006)
 
 """The only place where pycolmap runs: a program of its own, files in and files out.
 
@@ -45,6 +45,7 @@ def features(task: dict, folder: Path) -> None:
         pycolmap.import_images(
             database, task["image_folder"], pycolmap.CameraMode.SINGLE, group["images"], reader
         )
+    write_cameras(database, task["cameras"])
     options = pycolmap.FeatureExtractionOptions(max_image_size=task["max_edge_px"], use_gpu=False)
     options.num_threads = task["threads"]
     options.sift.max_num_features = task["features"]
@@ -77,10 +78,24 @@ def matches(task: dict, folder: Path) -> None:
     write_matches(database, folder / task["out"])
 
 
+def write_cameras(database_file: Path, groups: list) -> None:
+    """Model, parameters and whether the focal length is known, for the cameras of all groups."""
+    with pycolmap.Database.open(str(database_file)) as database:
+        for group in groups:
+            image = database.read_image_with_name(group["images"][0])
+            camera = database.read_camera(image.camera_id)
+            camera.model = pycolmap.CameraModelId.__members__[group["model"]]
+            camera.params = [float(value) for value in group["parameters"].split(",")]
+            # Without this COLMAP would trust the guess as if EXIF had stated it.
+            camera.has_prior_focal_length = group["is_focal_known"]
+            database.update_camera(camera)
+
+
 def verification(task: dict, folder: Path) -> None:
     """Check the two-view geometry of the matches found before once more, with other options."""
     with pycolmap.Database.open(str(folder / "database.db")) as database:
         database.clear_two_view_geometries()
+    write_cameras(folder / "database.db", task["cameras"])
     pycolmap.geometric_verification(
         folder / "database.db", pycolmap.GeometricVerifierOptions(num_threads=task["threads"]),
         two_view_geometry_options=two_view_options(task),
@@ -88,7 +103,7 @@ def verification(task: dict, folder: Path) -> None:
     write_matches(folder / "database.db", folder / task["out"])
 
 
-def two_view_options(task: dict):  # noqa: ANN201 - of a module that only this process has
+def two_view_options(task: dict):
     """RANSAC with a fixed seed for each pair, so that threads can't change the result."""
     options = pycolmap.TwoViewGeometryOptions(filter_stationary_matches=task["without_static"])
     options.ransac.max_num_trials = task["trials"]
@@ -180,7 +195,7 @@ def adjustment(task: dict, folder: Path) -> None:
     write_model(model, folder / task["out"])
 
 
-def write_model(model, folder: Path) -> None:  # noqa: ANN001 - as above
+def write_model(model, folder: Path) -> None:
     """A model as COLMAP's binary files and as `model.npz`."""
     folder.mkdir(parents=True, exist_ok=True)
     model.write_binary(str(folder))
