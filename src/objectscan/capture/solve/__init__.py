@@ -1,4 +1,4 @@
-"""Where plain photos were taken from: structure from motion in a child process, judged before it is trusted."""
+"""Where plain photos were taken from: structure from motion in a child process, then judged."""
 
 from objectscan.capture.solve.options import SolveLimits
 from objectscan.capture.solve.solver import require_good_cameras, solve_cameras

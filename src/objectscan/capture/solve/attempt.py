@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +93,7 @@ def _parts(span: Span) -> list[Span]:
     ends = (0.0, 0.15, 0.72, 0.85, 0.87, 1.0)
     width = span.end - span.begin
     return [
-        Span(span.begin + width * begin, span.begin + width * end)
-        for begin, end in zip(ends, ends[1:], strict=False)
+        Span(span.begin + width * begin, span.begin + width * end) for begin, end in itertools.pairwise(ends)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Runs one operation of `colmap_child.py` in a fresh interpreter, watches it, and ends it when it must end."""
+"""Runs one operation of `colmap_child.py` in a fresh interpreter, watches it, and ends it in time."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def run_operation(operation: Operation, values: Mapping[str, object], run: Child
 
 
 def _start(task_file: Path, words: BinaryIO, progress: BinaryIO) -> subprocess.Popen[bytes]:
-    # -P: a file of this folder must not hide a module of the library. One thread for BLAS: COLMAP has its own.
+    # -P: a file of this folder must not hide a library module. One thread for BLAS: COLMAP has its own.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-P", str(_PROGRAM), str(task_file)],

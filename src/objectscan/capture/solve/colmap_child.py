@@ -1,5 +1,3 @@
-import zlib  # noqa: F401 - first of all: after pycolmap it crashes or hangs (docs/decisions/0006)
-
 """The only place where pycolmap runs: a program of its own, files in and files out.
 
     python -P colmap_child.py TASK.json
@@ -8,6 +6,8 @@ pycolmap may abort the process or hang it for ever, so nothing else lives here a
 imported. Progress goes to stdout, one JSON object a line; COLMAP's own words go to stderr. The parent keeps
 stdin open: when it ends, so does this program. The operations are the functions named in `OPERATIONS`.
 """
+
+import zlib  # noqa: F401, I001 - before all else: imported after pycolmap, zlib crashes or hangs
 
 import json
 import os
@@ -82,13 +82,20 @@ def write_cameras(database_file: Path, groups: list) -> None:
     """Model, parameters and whether the focal length is known, for the cameras of all groups."""
     with pycolmap.Database.open(str(database_file)) as database:
         for group in groups:
-            image = database.read_image_with_name(group["images"][0])
-            camera = database.read_camera(image.camera_id)
+            camera = database.read_camera(image_of(database, group["images"][0]).camera_id)
             camera.model = pycolmap.CameraModelId.__members__[group["model"]]
             camera.params = [float(value) for value in group["parameters"].split(",")]
             # Without this COLMAP would trust the guess as if EXIF had stated it.
             camera.has_prior_focal_length = group["is_focal_known"]
             database.update_camera(camera)
+
+
+def image_of(database, name: str):  # noqa: ANN001, ANN201 - of a module that only this process has
+    """A photo's row, by its file name."""
+    image = database.read_image_with_name(name)
+    if image is None:
+        raise KeyError(f"there is no photo {name} in the database")
+    return image
 
 
 def verification(task: dict, folder: Path) -> None:
@@ -154,7 +161,7 @@ def mapping(task: dict, folder: Path) -> None:
     options.mapper.random_seed = options.triangulation.random_seed = task["seed"]
     if task["first_pair"]:
         with pycolmap.Database.open(str(folder / "database.db")) as database:
-            one, other = (database.read_image_with_name(name).image_id for name in task["first_pair"])
+            one, other = (image_of(database, name).image_id for name in task["first_pair"])
         options.init_image_id1, options.init_image_id2 = one, other
     out = folder / task["out"]
     out.mkdir(parents=True, exist_ok=True)
@@ -250,5 +257,5 @@ if __name__ == "__main__":
     except BaseException:
         traceback.print_exc()
         os._exit(1)
-    # Without the interpreter's clean-up: a thread waits on stdin, and COLMAP's own have been seen to abort there.
+    # Without the interpreter's clean-up: a thread waits on stdin, which makes that abort.
     os._exit(0)

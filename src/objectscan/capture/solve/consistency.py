@@ -14,7 +14,7 @@ from objectscan.capture.solve.evidence import PairMatches, SparseModel
 TOLERANCE_PX = 4.0
 """Sampson distance up to which a match agrees with the cameras; the same as the two-view RANSAC's."""
 STRONGEST = 3
-"""Pairs with most matches that count for a photo. Over all pairs, print that repeats makes many false ones."""
+"""Pairs that count for a photo: those with most matches. Print that repeats makes many false weak ones."""
 
 
 def rays(places_px: Float[np.ndarray, "M 2"], lens: Float[np.ndarray, " 4"]) -> Float[np.ndarray, "M 2"]:

@@ -1,7 +1,7 @@
 """The frame of a solved capture: +z up, the object at the origin, size about 1.
 
-Structure from motion knows neither up nor size. Up is the normal of the plane that most points near the object
-lie on, as far as it agrees with the photos' own up; without such a plane it is the photos' up.
+Structure from motion knows neither up nor size. Up is the normal of the plane that most points near the
+object lie on, as far as it agrees with the photos' own up; without such a plane it is the photos' up.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class WorldFrame:
 def world_frame(model: SparseModel) -> WorldFrame:
     """The frame for a model: +z up, middle of the object's points at the origin, their radius 1.
 
-    Raises nothing: a model without points gets the cameras' up and meeting point, and their distance as scale.
+    A model without points gets the cameras' up and meeting point, and their distance as scale.
     """
     cameras = list(world_from_cameras(model))
     target, distance = meeting_point(cameras), camera_distance(model)

@@ -16,6 +16,7 @@ from objectscan.capture.solve.geometry import off_plane_count, triangulation_ang
 from objectscan.types import Finding
 
 Grade = Literal["good", "doubtful", "bad"]
+_Single = tuple[Grade, Finding]
 GRADES: tuple[Grade, ...] = ("bad", "doubtful", "good")
 
 
@@ -60,17 +61,14 @@ def judge(
     if second is not None:
         measures["second_start_agreement"] = second.share
     misfits = tuple(name for name, share in by_photo.items() if share < limit.PHOTO_CONSISTENCY)
-    single = [
+    single: list[_Single] = [
         *_consistency(measures), *_registered(model, asked), *_shape(measures), *_lens(measures, asked),
         *_points(model, measures), *_agreement(second),
     ]  # fmt: skip
     if misfits:
         single.append(("doubtful", _misfit_finding(misfits)))
-    worst = min((grade for grade, _ in single), key=GRADES.index, default="good")
+    worst: Grade = min((grade for grade, _ in single), key=GRADES.index, default="good")
     return Verdict(worst, measures, tuple(finding for _, finding in single), misfits)
-
-
-_Single = tuple[Grade, Finding]
 
 
 def _measures(
@@ -119,12 +117,13 @@ def _consistency(measures: Mapping[str, float]) -> list[_Single]:
             f"{limit.GOOD_CONSISTENCY:.0%} is needed. Print that repeats, glare or too large steps cause it. "
             "Take photos at most 15 degrees apart, with things of different looks around the object."
         )
-        is_bad = share < limit.LEAST_CONSISTENCY
-        found.append(("bad", Finding("inconsistent_geometry", "error", words)) if is_bad else
-                     ("doubtful", Finding("cameras_doubtful", "warning", words)))  # fmt: skip
+        if share < limit.LEAST_CONSISTENCY:
+            found.append(("bad", Finding("inconsistent_geometry", "error", words)))
+        else:
+            found.append(("doubtful", Finding("cameras_doubtful", "warning", words)))
     if measures["in_front"] < limit.LEAST_IN_FRONT:
         behind = 1 - measures["in_front"]
-        words = f"{behind:.0%} of the matches would lie behind a camera. Take the photos again, with smaller steps."
+        words = f"{behind:.0%} of the matches would lie behind a camera. Take them again, with smaller steps."
         found.append(("bad", Finding("inconsistent_geometry", "error", words)))
     return found
 
@@ -146,8 +145,8 @@ def _registered(model: SparseModel, asked: Asked) -> list[_Single]:
     words = f"The cameras of {count} were found. Left out: {names}."
     found: list[_Single] = [("good", Finding("unregistered_images", "warning", words, left_out))]
     if len(model.photos) < limit.GOOD_REGISTERED:
-        few = f"{len(model.photos)} cameras are too few to check each other."
-        found.append(("doubtful", Finding("few_cameras", "warning", few)))
+        words = f"{len(model.photos)} cameras are too few to check each other."
+        found.append(("doubtful", Finding("few_cameras", "warning", words)))
     return found
 
 
@@ -155,14 +154,14 @@ def _shape(measures: Mapping[str, float]) -> list[_Single]:
     angle = measures["triangulation_angle_deg"]
     if angle < limit.LEAST_ANGLE_DEG:
         words = (
-            f"The photos were taken from almost one place ({angle:.1f} degrees between the views of a point). "
+            f"The photos were taken from almost one place ({angle:.1f} degrees between views of a point). "
             "Walk around the object instead of turning the camera."
         )
         return [("bad", Finding("no_parallax", "error", words))]
     if measures["plane_share"] > limit.FLAT_SHARE:
         words = (
-            f"{measures['plane_share']:.1%} of all points lie in one plane: a picture or a bare table, not an "
-            "object. If there is an object, it shows too little texture: put it on a printed mat and "
+            f"{measures['plane_share']:.1%} of all points lie in one plane: a picture or a bare table, not "
+            "an object. If there is an object, it shows too little texture: put it on a printed mat and "
             "come closer."
         )
         return [("bad", Finding("degenerate_geometry", "error", words))]
@@ -179,8 +178,8 @@ def _lens(measures: Mapping[str, float], asked: Asked) -> list[_Single]:
     ratio, k1 = measures["focal_over_prior"], measures["distortion_k1"]
     if np.isfinite(ratio) and abs(ratio - 1) > limit.FOCAL_FROM_PRIOR:
         words = (
-            f"The focal length came out at {ratio:.2f} times what the camera wrote into the photos. Were they "
-            "cropped? If not, the cameras are not to be trusted."
+            f"The focal length came out at {ratio:.2f} times what the camera wrote into the photos. Were "
+            "they cropped? If not, the cameras are not to be trusted."
         )
         found.append(("doubtful", Finding("focal_unlikely", "warning", words)))
     if abs(k1) > limit.LARGEST_K1 and not asked.is_turntable:
@@ -201,8 +200,8 @@ def _points(model: SparseModel, measures: Mapping[str, float]) -> list[_Single]:
     )
     words = (
         f"The cameras rest on few points ({measures['observations_median']:.0f} in the median photo, "
-        f"{measures['observations_least']:.0f} in the worst). Give the surroundings more texture, for instance "
-        "a newspaper under the object."
+        f"{measures['observations_least']:.0f} in the worst). Give the surroundings more texture, for "
+        "instance a newspaper under the object."
     )
     return [("doubtful", Finding("few_points", "warning", words, weak))]
 

@@ -29,7 +29,7 @@ def camera_distance(model: SparseModel) -> float:
 
 
 def triangulation_angle_rad(model: SparseModel) -> float:
-    """Median over points of the largest angle between the rays of two photos that see it; 0 without points."""
+    """Median over points of the largest angle between two photos' rays to it; 0 without points."""
     order = np.argsort(model.observations[:, 0], kind="stable")
     points, photos = model.observations[order].T
     starts = np.flatnonzero(np.r_[True, np.diff(points) > 0]) if len(points) else np.zeros(0, np.int64)

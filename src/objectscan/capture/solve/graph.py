@@ -1,4 +1,4 @@
-"""What the matches alone tell, before any camera is trusted: who overlaps, what stands still, what is flat."""
+"""What the matches alone tell, before any camera is trusted: overlaps, what stands still, what is flat."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ class SolveLimits:
     timeout_s: float = 1200.0
     """For the whole solve, with its retries; then it is killed."""
     memory_bytes: int = 12_000_000_000
-    """Address space of the child process; 0 for no limit. 30 photos map 2.5 GB of it, most of it never used."""
+    """Address space of the child process; 0 for no limit. 30 photos map 2.5 GB, mostly unused."""
     threads: int = 0
     """0: one for each usable processor core."""
     max_edge_px: int = 1200

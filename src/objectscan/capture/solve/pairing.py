@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 
 NEIGHBOURS = 8
-"""Photos after each one that an ordered set matches it with; further ones at 16, 32, ... (quadratic overlap)."""
+"""Photos after each one that an ordered set matches it with; then the 16th, 32nd, ... (quadratic overlap)."""
 LOOP_STEP = 5
 """Every fifth photo is matched with every fifth, however far away: where a walk round the object closes."""
 _TILE = 15
-"""Photos a side of the blocks in which pairs are matched: a photo's search index is built once a block (90 ms)
-and progress comes once a block (8 s)."""
+"""Photos a side of the blocks in which pairs are matched: a photo's search index is built once a block
+(90 ms), and progress comes once a block (8 s)."""
 
 
 def pairs_to_match(count: int, *, is_ordered: bool, exhaustive_up_to: int) -> list[tuple[int, int]]:

@@ -58,8 +58,8 @@ def _without_features(matches: PairMatches) -> Finding | None:
     if median >= limit.FEW_FEATURES:
         return None
     words = (
-        f"The photos show almost nothing that can be recognised ({median:.0f} points in the median photo). Use "
-        "more light, focus on the object and put something printed, such as a newspaper, under and behind it."
+        f"The photos show almost nothing that can be recognised ({median:.0f} points in the median photo). "
+        "Use more light, focus on the object and put something printed, such as a newspaper, under it."
     )
     weak = np.flatnonzero(matches.features < limit.FEW_FEATURES).tolist()
     return Finding("insufficient_features", "error", words, tuple(matches.photos[photo] for photo in weak))
@@ -68,8 +68,9 @@ def _without_features(matches: PairMatches) -> Finding | None:
 def _without_parallax(job: SolveJob, matches: PairMatches) -> Finding | None:
     if static_share(matches) >= limit.STATIC_SHARE or job.is_turntable:
         words = (
-            "Nothing but the background is the same in neighbouring photos, or the photos repeat. Walk around "
-            "the object; or, if it was on a turntable, use steps of at most 10 degrees and a plain background."
+            "Nothing but the background is the same in neighbouring photos, or the photos repeat. Walk "
+            "around the object; or, if it was on a turntable, use steps of at most 10 degrees and a plain "
+            "background."
         )
         return Finding("no_parallax", "error", words)
     focals = {picture.photo.name: picture.focal_prior_px for picture in job.pictures}
@@ -91,8 +92,8 @@ def _several_scenes(matches: PairMatches) -> Finding | None:
         return None
     parts = "; ".join(f"{len(group)} photos ({listed(group, 4)})" for group in large)
     words = (
-        f"The photos fall into groups that share nothing: {parts}. Give the photos of one object alone, or add "
-        "photos that lead from one group to the other."
+        f"The photos fall into groups that share nothing: {parts}. Give the photos of one object alone, or "
+        "add photos that lead from one group to the other."
     )
     return Finding("multiple_scenes", "error", words, tuple(name for group in large[1:] for name in group))
 

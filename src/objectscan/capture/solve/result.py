@@ -21,6 +21,7 @@ def solved_from(attempt: Attempt) -> SolvedCameras:
     frame = world_frame(model)
     pictures = {picture.photo.name: picture for picture in attempt.job.pictures}
     cameras = frame.cameras(world_from_cameras(model))
+    scales = np.array([pictures[name].scale for name in model.photos])[model.observations[:, 1]]
     return SolvedCameras(
         lenses={
             name: pictures[name].lens_of_photo(lens)
@@ -36,6 +37,8 @@ def solved_from(attempt: Attempt) -> SolvedCameras:
         is_turntable=attempt.job.is_turntable,
         measures=attempt.verdict.measures,
         findings=findings,
+        places_px=model.places_px * scales,
+        point_errors_px=model.errors_px * pictures[model.photos[0]].scale[0],
     )
 
 

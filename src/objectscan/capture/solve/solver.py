@@ -49,8 +49,8 @@ def solve_cameras(
             the solver is then dead within a second.
 
     Returns:
-        Cameras in a gravity-up frame with the object at the origin, a grade, measures and findings. With grade
-        `bad` the first finding of severity `error` says why; there may be no cameras at all.
+        Cameras in a gravity-up frame with the object at the origin, a grade, measures and findings. With
+        grade `bad` the first finding of severity `error` says why; there may be no cameras at all.
 
     Raises:
         TooFewViews: Fewer than 3 photos.

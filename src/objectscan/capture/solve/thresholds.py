@@ -11,7 +11,7 @@ VERSION = 1
 GOOD_CONSISTENCY = 0.88
 """Mean over photos of `consistency.photo_consistency`. Right: 0.89 to 1.00, wrong: 0.40 to 0.85."""
 LEAST_CONSISTENCY = 0.80
-"""Below this the cameras are wrong; between the two they are doubtful and must be confirmed by another start."""
+"""Below this the cameras are wrong; between the two they are doubtful."""
 PHOTO_CONSISTENCY = 0.5
 """A photo below it is left out. Wrong single cameras: 0.00 to 0.34, right ones from 0.66."""
 LEAST_REGISTERED_SHARE = 0.7
