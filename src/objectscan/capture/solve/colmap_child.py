@@ -90,7 +90,7 @@ def write_cameras(database_file: Path, groups: list) -> None:
             database.update_camera(camera)
 
 
-def image_of(database, name: str):  # noqa: ANN001, ANN201 - of a module that only this process has
+def image_of(database, name: str):
     """A photo's row, by its file name."""
     image = database.read_image_with_name(name)
     if image is None:

@@ -101,7 +101,7 @@ def find_models(
     files = {picture.photo.name: picture.file_name for picture in job.pictures}
     shutil.rmtree(folder / out, ignore_errors=True)
     values = {
-        "min_model_size": min(job.limits.min_model_size, len(files)),
+        "min_model_size": job.limits.min_model_size,
         "images": list(files.values()),
         "max_runtime_s": max(1.0, job.deadline - time.monotonic()),
         "is_focal_fixed": job.is_focal_fixed,
@@ -109,7 +109,8 @@ def find_models(
         "out": out,
     }
     _run(job, folder, "mapping", values, span)
-    return load_models(folder / out, job.names)
+    models = load_models(folder / out, job.names)
+    return tuple(model for model in models if len(model.photos) >= job.limits.min_model_size)
 
 
 def adjust_without(

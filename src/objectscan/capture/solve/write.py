@@ -1,9 +1,10 @@
 """Writes solved cameras where other programs and `capture.ingest` read them: transforms.json and COLMAP text.
 
-OUT/transforms.json      instant-ngp, nerfstudio; intrinsics in each frame, k1, masks
-OUT/images/, OUT/masks/  photos and masks, NAME.png for each mask
-OUT/sparse/0/*.txt       COLMAP: cameras, images, points
-OUT/solve.json           grade, measures and findings
+Below the folder:
+    transforms.json      instant-ngp, nerfstudio; intrinsics in each frame, k1, masks
+    images/, masks/      photos, and NAME.png for each mask
+    sparse/0/*.txt       COLMAP: cameras, images, points
+    solve.json           grade, measures and findings (`write_report`)
 """
 
 from __future__ import annotations
@@ -57,7 +58,6 @@ def write_solved(
                 _copy(given[photo.name], out / "masks" / f"{files[photo.name]}.png")
         for name, text in colmap_files(solved, files).items():
             _write(out / "sparse" / "0" / name, text)
-        _write(out / "solve.json", json.dumps(solve_report(photos, solved), indent=1))
         has_mask = {photo.name for photo in placed if photo.name in given}
         _write(transforms, json.dumps(_transforms(solved, files, has_mask), indent=1))
     except OSError as error:
@@ -65,6 +65,21 @@ def write_solved(
             f"{out} can't be written: {error}.", hint="Free some space or choose another."
         ) from error
     return transforms
+
+
+def write_report(photos: PhotoSet, solved: SolvedCameras, out: Path) -> Path:
+    """Write solve.json: grade, measures and findings, for a refused set too.
+
+    Raises:
+        BadWorkspace: The folder can't be written.
+    """
+    try:
+        _write(out / "solve.json", json.dumps(solve_report(photos, solved), indent=1))
+    except OSError as error:
+        raise BadWorkspace(
+            f"{out} can't be written: {error}.", hint="Free some space or choose another."
+        ) from error
+    return out / "solve.json"
 
 
 def solve_report(photos: PhotoSet, solved: SolvedCameras) -> dict[str, Any]:
