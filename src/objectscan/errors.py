@@ -12,6 +12,7 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ BadMesh                      a mesh file can't be used
  │  └ BadWorkspace                 the output folder holds something else, or can't be written
  ├ ReconstructionError             the photos did not work out      exit 3
+ │  ├ CamerasNotFound              where the photos were taken from can't be told, or not safely
  │  ├ EmptyForeground              no volume is inside all masks
  │  ├ OptimisationDiverged         a value became NaN or infinite
  │  └ UvFailed                     no texture layout could be made
@@ -109,6 +110,12 @@ class ReconstructionError(ObjectscanError):
 
     code = "reconstruction_failed"
     exit_code = 3
+
+
+class CamerasNotFound(ReconstructionError):
+    """Where the photos were taken from can't be told, or not safely; `details["reason"]` says why."""
+
+    code = "cameras_not_found"
 
 
 class EmptyForeground(ReconstructionError):

@@ -80,6 +80,21 @@ def ingest(
 
 
 @app.command()
+def solve(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of plain photos.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for cameras, photos and solver files.")],
+    seed: Seed = 0,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Find where plain photos were taken from, or say which to take again."""
+    settings = machine_settings()
+    from objectscan.cli import solve as verb
+
+    verb.run(photos, out, seed=seed, threads=threads, settings=settings, output=Output(as_json))
+
+
+@app.command()
 def optimise(
     capture: Photos, out: Out, preset: Preset = "standard", engine: EngineName = "auto", seed: Seed = 0,
     changes: Changes = None, threads: Threads = None, overwrite: Overwrite = False, as_json: Json = False,
