@@ -34,6 +34,9 @@ _LEAST_POINTS = 30
 _PERCENTILES = (2.0, 98.0)
 _LEAST_SIDE_PX = 60
 
+FourShares = tuple[float, float, float, float]
+"""(left, top, right, bottom) as shares of a photo's width and height."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -48,6 +51,11 @@ class Box:
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.right - self.left, self.bottom - self.top
+
+    @property
+    def area_px(self) -> int:
+        """Number of pixels."""
+        return self.size[0] * self.size[1]
 
     @property
     def rows_columns(self) -> tuple[slice, slice]:
@@ -134,7 +142,7 @@ def box_around(
     return Box(left, top, right, bottom)
 
 
-def stated_box(shares: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
+def stated_box(shares: FourShares, size: tuple[int, int]) -> Box:
     """The user's box, (left, top, right, bottom) as shares of the photo, in pixels of a photo of `size`.
 
     Raises:

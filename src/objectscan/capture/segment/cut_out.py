@@ -12,10 +12,18 @@ from jaxtyping import UInt8
 from objectscan.capture.masks import refuse_useless
 from objectscan.capture.notes import merge_findings, photo_finding
 from objectscan.capture.photoset import PhotoSet, PlainPhoto, SolvedCameras
-from objectscan.capture.segment.boxes import box_of_mask, box_of_points, stated_box
+from objectscan.capture.segment.boxes import FourShares, box_of_mask, box_of_points, stated_box
 from objectscan.capture.segment.consensus import Consensus, consensus
 from objectscan.capture.segment.hull import SmallMask, reduced_mask
-from objectscan.capture.segment.looks import Look, first_look, look_at_box, merged, squared
+from objectscan.capture.segment.looks import (
+    Look,
+    first_look,
+    is_usual,
+    look_at_box,
+    merged,
+    squared,
+    usual_box,
+)
 from objectscan.capture.segment.mask_set import MaskSet, Source, read_picture, write_mask
 from objectscan.capture.segment.model import Segmenter
 from objectscan.capture.segment.refine import edges_followed, tidied
@@ -33,7 +41,6 @@ _MOST_FAILED = 0.4
 _HULL_CONFIDENCE = 0.5
 
 Mask = UInt8[np.ndarray, "H W"]
-FourShares = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,8 @@ def cut_out(
 
     With cameras, photos without one are left out, and all masks must agree on one volume: each is held to
     what the others show, and one that contradicts them is replaced by their outline. Without cameras each
-    photo is on its own. Costs two runs of the network for each photo (three without sparse points), 0.4 s each.
+    photo is on its own. Costs two runs of the network for each photo,
+    three without sparse points, 0.4 s each.
 
     Args:
         photos: From the gathering step.
@@ -91,8 +99,10 @@ def cut_out(
     for photo in _told(wanted, report, 0.0, 0.45):
         looks[photo.name] = [_first_look(photo, scene, model, box)]
     found = _compared(wanted, looks, given, scene)
+    usual = usual_box([(looks[photo.name][0], photo.size) for photo in wanted])
     for photo in _told(wanted, report, 0.45, 0.9):
-        looks[photo.name] = _second_look(photo, looks[photo.name][0], found, model)
+        first = looks[photo.name][0]
+        looks[photo.name] = _second_look(photo, first, _outline(photo, first, found, usual), model)
     found = _compared(wanted, looks, given, scene)
     for photo in _told(wanted, report, 0.9, 1.0):
         results.append(_finished(photo, looks[photo.name], _Judges(found, scene, model.side_px), folder))
@@ -147,14 +157,25 @@ def _first_look(photo: PlainPhoto, scene: Scene | None, model: Segmenter, stated
     return first_look(read_picture(photo.path, photo), box, model)
 
 
-def _second_look(photo: PlainPhoto, first: Look, found: Consensus | None, model: Segmenter) -> list[Look]:
-    """A mirrored look at a square, the hull's if there is one; the first again if it was a hard case."""
-    image, mask = read_picture(photo.path, photo), merged([first], photo.size)
-    outline = mask if found is None else found.outline(photo.name)
+def _outline(photo: PlainPhoto, first: Look, found: Consensus | None, usual: FourShares | None) -> Mask:
+    """Where the object is by the best evidence there is: the hull, the usual place, the first look."""
+    if found is not None:
+        return found.outline(photo.name)
+    mask = merged([first], photo.size)
+    if usual is None or is_usual(mask, usual):
+        return mask
+    expected = np.zeros_like(mask)
+    expected[stated_box(usual, photo.size).rows_columns] = 255
+    return expected
+
+
+def _second_look(photo: PlainPhoto, first: Look, outline: Mask, model: Segmenter) -> list[Look]:
+    """A mirrored look at the square round the outline; the first again if it contradicts the outline."""
     box = box_of_mask(outline, _SECOND_MARGIN)
     if box is None:
         return [first]
-    if found is not None and overlap(mask, outline) < _HARD_CASE:
+    image = read_picture(photo.path, photo)
+    if overlap(merged([first], photo.size), outline) < _HARD_CASE:
         first = look_at_box(image, box_of_mask(outline, _FIRST_MARGIN) or box, model)
     return [first, look_at_box(image, squared(box, photo.size), model, mirrored=True)]
 

@@ -9,7 +9,14 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from objectscan.capture.segment.boxes import Box, box_around, box_of_mask, touched_sides
+from objectscan.capture.segment.boxes import (
+    Box,
+    FourShares,
+    box_around,
+    box_of_mask,
+    stated_box,
+    touched_sides,
+)
 from objectscan.capture.segment.model import Segmenter
 
 _KEPT_EDGE_PX = 768
@@ -18,6 +25,8 @@ _GROWTHS = 2
 _GROWTH = 0.5
 """A box that cuts the object off grows by this share of its side."""
 _FULL_FRAME_MARGIN = 1.3
+_FEWEST_FOR_USUAL = 5
+_USUAL_IOU = 0.3
 
 Image = UInt8[np.ndarray, "H W 3"]
 
@@ -77,6 +86,37 @@ def merged(looks: Sequence[Look], size: tuple[int, int]) -> UInt8[np.ndarray, "H
     for look in looks:
         total[look.box.rows_columns] += cv2.resize(look.share, look.box.size, interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.round(total / len(looks)), np.uint8)
+
+
+def usual_box(looks: Sequence[tuple[Look, tuple[int, int]]]) -> FourShares | None:
+    """Median (left, top, right, bottom) of the object, as shares of the photos; None if most show nothing.
+
+    People keep the object in the middle of their photos, so one that seems to be elsewhere is doubtful.
+
+    Args:
+        looks: With the (width, height) of its photo each.
+    """
+    found = [(box_of_mask(merged([look], size), 1.0), size) for look, size in looks]
+    shares = [
+        (box.left / size[0], box.top / size[1], box.right / size[0], box.bottom / size[1])
+        for box, size in found
+        if box is not None
+    ]
+    if len(shares) < max(_FEWEST_FOR_USUAL, len(looks) / 2):
+        return None
+    left, top, right, bottom = np.median(shares, axis=0).tolist()
+    return left, top, right, bottom
+
+
+def is_usual(mask: UInt8[np.ndarray, "H W"], usual: FourShares) -> bool:
+    """Whether a mask's box has an IoU of at least 0.3 with the usual one."""
+    box, wanted = box_of_mask(mask, 1.0), stated_box(usual, (mask.shape[1], mask.shape[0]))
+    if box is None:
+        return False
+    width = min(box.right, wanted.right) - max(box.left, wanted.left)
+    height = min(box.bottom, wanted.bottom) - max(box.top, wanted.top)
+    common = max(0, width) * max(0, height)
+    return common >= _USUAL_IOU * (box.area_px + wanted.area_px - common)
 
 
 def _grown(look: Look, size: tuple[int, int]) -> Box | None:

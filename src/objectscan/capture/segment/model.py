@@ -81,7 +81,7 @@ class OnnxSegmenter:
         self._has_logits = self._tried(file)
 
     def foreground(self, image_srgb: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W"]:
-        """As `Segmenter.foreground`; the picture is squeezed to the network's square, the map stretched back."""
+        """As `Segmenter.foreground`; the picture is squeezed to a square, the map stretched back."""
         height, width = image_srgb.shape[:2]
         values = self._run(image_srgb)
         if self._has_logits:

@@ -33,7 +33,7 @@ class PhotoCamera:
     def project(
         self, points: Float[np.ndarray, "P 3"]
     ) -> tuple[Float[np.ndarray, "P 2"], Float[np.ndarray, " P"]]:
-        """Pixel (x, y) and depth of world points; pixels are NaN behind the camera or far beside the photo."""
+        """Pixel (x, y) and depth of points; pixels are NaN behind the camera or far beside the photo."""
         rotation = self.world_from_camera[:3, :3]
         local = (points - self.world_from_camera[:3, 3]) @ rotation
         depth = local[:, 2]
