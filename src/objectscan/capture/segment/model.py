@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from objectscan.errors import BadSegmentationModel
+from objectscan.errors import BadSegmentationModel, InputError
+from objectscan.settings import Settings
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -126,6 +127,23 @@ def load_segmenter(
             hint="Install Objectscan again, or name another model in the setting segmentation_model.",
         )
     return OnnxSegmenter(WEIGHTS, family="u2net", threads=threads)
+
+
+def segmenter_from(settings: Settings, threads: int | None = None) -> OnnxSegmenter:
+    """The network that the operator's settings name; `threads` goes before their number of threads.
+
+    Raises:
+        BadSegmentationModel: The file is missing, damaged, or of a kind that can't be used.
+        InputError: There is no such family.
+    """
+    family, file = str(settings["segmentation_family"]), str(settings["segmentation_model"])
+    if family and family not in NORMALISATIONS:
+        raise InputError(
+            f"The setting segmentation_family is '{family}'.", hint=f"Known: {', '.join(NORMALISATIONS)}."
+        )
+    path = Path(file).expanduser() if file else None
+    chosen = next((known for known in NORMALISATIONS if known == family), None)
+    return load_segmenter(path, family=chosen, threads=threads or settings.threads)
 
 
 def _session(file: Path, threads: int) -> InferenceSession:
