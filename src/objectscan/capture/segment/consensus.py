@@ -47,7 +47,7 @@ class Consensus:
         return silhouette(cells, self.grid.spacing, self.cameras[name])
 
     def held(self, mask: Mask, name: str) -> Mask:
-        """A photo's mask without what most others exclude, with what all others but one show as object."""
+        """A photo's mask without what most others exclude, filled where all others but one show object."""
         camera = self.cameras[name]
         surest = self._sure_outline(camera)
         return held_to_hull(mask, self.outline(name), surest, _BAND_CELLS * self._cell_px(camera))

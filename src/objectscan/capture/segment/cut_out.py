@@ -203,7 +203,7 @@ def _finished(photo: PlainPhoto, looks: Sequence[Look], judges: _Judges, folder:
     judged = _judged(photo, raw, mask, judges)
     if judged.problem is None:
         return _Result(photo.name, write_mask(mask, photo, folder), "network", judged.confidence)
-    outline = None if judges.found is None else judges.found.outline(photo.name)
+    outline = None if judges.found is None else tidied(judges.found.outline(photo.name))
     if outline is None or box_of_mask(outline, 1.0) is None:
         return _Result(photo.name, None, "network", 0.0, judged.problem)
     return _Result(photo.name, write_mask(outline, photo, folder), "hull", _HULL_CONFIDENCE, judged.problem)
