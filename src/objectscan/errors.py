@@ -10,10 +10,13 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ TooFewViews                  not enough usable photos
  │  ├ BadRecipe                    an unknown preset or option, or a value out of range
  │  ├ BadMesh                      a mesh file can't be used
+ │  ├ BadSegmentationModel         a network for masks can't be used
+ │  ├ BadVideo                     a video can't be read, or is over a limit
  │  └ BadWorkspace                 the output folder holds something else, or can't be written
  ├ ReconstructionError             the photos did not work out      exit 3
  │  ├ CamerasNotFound              where the photos were taken from can't be told, or not safely
  │  ├ EmptyForeground              no volume is inside all masks
+ │  ├ MasksNotFound                object and background can't be told apart
  │  ├ OptimisationDiverged         a value became NaN or infinite
  │  └ UvFailed                     no texture layout could be made
  ├ ResourceError                   this machine can't do it         exit 4
@@ -99,6 +102,18 @@ class BadMesh(InputError):
     code = "bad_mesh"
 
 
+class BadSegmentationModel(InputError):
+    """A network file for masks is missing, damaged or of a kind that can't be used."""
+
+    code = "bad_segmentation_model"
+
+
+class BadVideo(InputError):
+    """A video can't be read, shows too little, or is over a limit."""
+
+    code = "bad_video"
+
+
 class BadWorkspace(InputError):
     """The output folder holds something else, or can't be written."""
 
@@ -122,6 +137,12 @@ class EmptyForeground(ReconstructionError):
     """No volume is inside all masks."""
 
     code = "empty_foreground"
+
+
+class MasksNotFound(ReconstructionError):
+    """Object and background can't be told apart in too many photos."""
+
+    code = "masks_not_found"
 
 
 class OptimisationDiverged(ReconstructionError):

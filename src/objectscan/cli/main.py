@@ -95,6 +95,40 @@ def solve(
 
 
 @app.command()
+def frames(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="MP4, MOV, MKV, WebM, AVI or MPEG-TS.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the photos.")],
+    count: Annotated[int, typer.Option(min=1, help="How many frames are wanted.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Before everything: the sharpest frames of a video, as photos."""
+    settings = machine_settings()
+    from objectscan.cli import frames as verb
+
+    verb.run(video, out, count, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def mask(
+    photos: Annotated[
+        Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, or a capture with cameras.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the masks.")],
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="LEFT,TOP,RIGHT,BOTTOM", help="Where the object is, as shares of the photo."),
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Masks alone: which pixels of each photo show the object."""
+    settings = machine_settings()
+    from objectscan.cli import mask as verb
+
+    verb.run(photos, out, box, threads=threads, settings=settings, output=Output(as_json))
+
+
+@app.command()
 def optimise(
     capture: Photos, out: Out, preset: Preset = "standard", engine: EngineName = "auto", seed: Seed = 0,
     changes: Changes = None, threads: Threads = None, overwrite: Overwrite = False, as_json: Json = False,
