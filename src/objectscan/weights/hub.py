@@ -18,7 +18,6 @@ from objectscan.weights.model import Model, WeightFile
 from objectscan.weights.source import Interrupted, Offer
 
 ENDPOINT = "https://huggingface.co"
-_BLOCK_BYTES = 1 << 20
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
 _MOST_REDIRECTS = 5
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -81,7 +80,8 @@ class Hub:
             self._client.stream("GET", offer.location, headers=wanted, follow_redirects=True) as answer,
         ):
             _require_good(answer, offer.location)
-            yield _first_byte(answer, start_bytes), answer.iter_raw(_BLOCK_BYTES)
+            # Blocks as they come (64 kB): collected into larger ones, a cut would lose what was collected.
+            yield _first_byte(answer, start_bytes), answer.iter_raw()
 
     def _head(self, url: str, model: Model, file: WeightFile) -> httpx.Headers:
         """Headers of the hub's own answer: redirects within its host are followed, not those to storage."""
