@@ -130,9 +130,9 @@ def test_a_missing_file_is_told(tmp_path):
 
 
 MEASURE = """
-import pathlib, sys, threading, time, torch
+import pathlib, sys, torch
 from torch import nn
-from objectscan.weights.load import load_weights
+from objectscan.weights import load
 from objectscan.weights.tensors import TensorList, TensorSpec
 torch.set_num_threads(1)
 names = [f"{i}.weight" for i in range(24)]
@@ -142,16 +142,13 @@ with torch.device("meta"):
 def anonymous():
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
-before, peak, done = anonymous(), [0], threading.Event()
-def watch():
-    while not done.is_set():
-        peak[0] = max(peak[0], anonymous())
-        time.sleep(0.0005)
-watcher = threading.Thread(target=watch)
-watcher.start()
-load_weights(module, pathlib.Path(sys.argv[1]), wanted, dtype=torch.bfloat16)
-done.set(); watcher.join()
-print(peak[0] - before)
+seen, put, before = [], load._put, anonymous()
+def watched(*arguments):  # what was read, and what it became, are both alive here
+    seen.append(anonymous())
+    put(*arguments)
+load._put = watched
+load.load_weights(module, pathlib.Path(sys.argv[1]), wanted, dtype=torch.bfloat16)
+print(max(seen) - before)
 """
 
 

@@ -155,14 +155,9 @@ def _gpu() -> Fact:
 
 def _weights() -> Fact:
     """Which collections of the generative engine are here; it is optional, so nothing is in the way."""
-    from objectscan.engines.reconviagen.catalogue import CATALOGUE
-    from objectscan.weights.folder import ModelFolder, models_folder
+    from objectscan.engines.reconviagen.catalogue import collections_here
+    from objectscan.weights.folder import models_folder
 
     root = models_folder(machine_settings(), os.environ)
-    complete = [
-        collection.name
-        for collection in CATALOGUE.collections
-        if not any(ModelFolder(root, model).missing() for model in collection.models)
-    ]
-    words = ", ".join(complete) if complete else "none; only generating from few photos needs them"
-    return Fact("weights", f"{words} ({root})")
+    complete = ", ".join(collection.name for collection in collections_here(root))
+    return Fact("weights", f"{complete or 'none; only generating from few photos needs them'} ({root})")

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from importlib import resources
+from pathlib import Path
 
 from objectscan.engines.reconviagen.dino_names import transformers_names
+from objectscan.weights.folder import ModelFolder
 from objectscan.weights.model import Catalogue, Collection, Licence, Model, WeightFile
 from objectscan.weights.tensors import TensorList, TensorSpec, read_list
 
@@ -126,3 +128,12 @@ CATALOGUE = Catalogue(
         Collection("trellis", (TRELLIS, DINOV2), "permissive fallback without VGGT, weaker consistency"),
     )
 )
+
+
+def collections_here(folder: Path) -> tuple[Collection, ...]:
+    """Collections of which every file lies in the models folder, best first. Reads no file."""
+    return tuple(
+        collection
+        for collection in CATALOGUE.collections
+        if not any(ModelFolder(folder, model).missing() for model in collection.models)
+    )
