@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from objectscan import version
+from objectscan.cli import models
 from objectscan.cli.machine import machine_settings
 from objectscan.cli.output import Output
 from objectscan.errors import Cancelled, InputError, ObjectscanError
@@ -22,7 +23,8 @@ app = typer.Typer(
     help="Photographs of an object in, a textured PBR mesh with honest evidence out.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
 )  # fmt: skip
-_RESUMABLE = ("reconstruct", "optimise")
+app.add_typer(models.app, name="models")
+_RESUMABLE = (["reconstruct"], ["optimise"], ["models", "pull"])
 
 Photos = Annotated[
     Path,
@@ -225,7 +227,7 @@ def _told(error: ObjectscanError, output: Output) -> int:
 def _resumable(error: ObjectscanError, given: list[str]) -> ObjectscanError:
     """A stopped job's error with the command that goes on."""
     if isinstance(error, Cancelled):
-        is_job = bool(given) and given[0] in _RESUMABLE
+        is_job = any(given[: len(verb)] == verb for verb in _RESUMABLE)
         hint = f"To go on where it stopped: {shlex.join(['objectscan', *given])}" if is_job else ""
         return Cancelled(error.message, hint=hint)
     return error
