@@ -193,7 +193,9 @@ def _from_one_place(seed: int) -> Photos:
     scene = made.box_on_a_table(seed)
     eye = np.array([1.5, -1.0, 1.0])
     shots = [
-        made.Shot(made.look_at(eye, np.add(eye, (np.cos(a), np.sin(a), 0.05 * np.sin(3 * a) - 0.25))), 800.0, SIZE)
+        made.Shot(
+            made.look_at(eye, np.add(eye, (np.cos(a), np.sin(a), 0.05 * np.sin(3 * a) - 0.25))), 800.0, SIZE
+        )
         for a in np.radians(np.arange(0, 168, 12))
     ]
     return replace(rendered(scene, shots), is_solvable=False)

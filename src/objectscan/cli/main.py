@@ -28,7 +28,9 @@ _RESUMABLE = (["reconstruct"], ["optimise"], ["models", "pull"])
 
 Photos = Annotated[
     Path,
-    typer.Argument(metavar="CAPTURE", help="Folder with transforms.json or COLMAP files, or such a file."),
+    typer.Argument(
+        metavar="CAPTURE", help="Folder of photos, with or without transforms.json or COLMAP files."
+    ),
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder; an interrupted run in it goes on.")]
 Preset = Annotated[str, typer.Option(help="preview, standard or high.")]

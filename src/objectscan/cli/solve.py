@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from objectscan.capture import ImageLimits
+from objectscan.capture.gather import gather
 from objectscan.capture.photoset import PhotoSet, SolvedCameras
 from objectscan.capture.solve import SolveLimits, require_good_cameras, solve_cameras
-from objectscan.capture.solve.folder import read_photo_folder
 from objectscan.capture.solve.write import solve_report, write_report, write_solved
 from objectscan.cli.display import Display
 from objectscan.cli.interrupt import StopRequest
@@ -16,7 +16,7 @@ from objectscan.errors import BadWorkspace, Cancelled
 from objectscan.settings import Settings
 from objectscan.types import Progress
 
-_SHARES = (("photos", 0.05), ("cameras", 0.95))
+_SHARES = (("gather", 0.05), ("cameras", 0.95))
 _WORK = "work"
 
 
@@ -35,7 +35,7 @@ def run(
             display.report(progress)
 
         image_limits = ImageLimits(**settings.image_limits())
-        photo_set = read_photo_folder(photos, out / _WORK / "photos", image_limits, report)
+        photo_set = gather(photos, out / _WORK, image_limits, report)
         solved = solve_cameras(photo_set, out / _WORK, seed=seed, limits=limits, report=report)
     for finding in (*photo_set.findings, *solved.findings):
         if finding.severity != "error":
