@@ -79,7 +79,7 @@ class Recipe:
     budget: Budget = field(default_factory=Budget)
     refine_cameras: bool = False
     """Also optimise each view's pose and focal length. Off for exact cameras."""
-    hold_out_every: int = 8
+    hold_out_every: int = 10
     """Every n-th view is kept for evidence and never optimised against; 0 keeps none."""
 
 

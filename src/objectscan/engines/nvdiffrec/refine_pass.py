@@ -141,7 +141,7 @@ class RefinePass:
             tangent_space = F.pad(texels[:, 6:8], (0, 1), value=1.0)
             normal = bend_normals(F.normalize(surface[:, 3:], dim=1), corner[:, 2:], tangent_space)
             to_camera = F.normalize(centres[hits.views()] - surface[:, :3].detach(), dim=1)
-            material = MaterialSample(texels[:, :3], texels[:, 3:6], texels[:, 6:8])
+            material = MaterialSample(texels[:, :3], texels[:, 3:6])
             return shade(material, normal, to_camera, light, self._appearance.gains(index, hits))
 
         return render_views(clip, self._faces, self._adjacency, photos.size, colour_of)

@@ -32,13 +32,12 @@ _REDISTANCE_EVERY = 40
 _WARM_UP_STEPS = 40
 """Steps over which the surface's rate grows from 0: while colours are still grey they push the outline about.
 """
-_BENDING = 1.0
+_BENDING = 0.5
 _CREASE = 0.02
 """1 - cos of the angle (about 11 degrees) from which a bend counts as a crease and hardly costs more."""
 _SIGN = 0.002
 _PATCHES = 0.1
 _FEW_MATERIALS = 1.0
-_NORMAL_OFFSET = 1.0
 _SAME_MATERIAL = 0.05
 """Difference of channels in [0, 1] above which two points are of different materials."""
 
@@ -124,7 +123,7 @@ class ShapePass:
             points = values[:, :3]
             seen.append(points.detach())
             material = self._field(points)
-            normal = F.normalize(F.normalize(values[:, 3:], dim=1) + material.normal_offset, dim=1)
+            normal = F.normalize(values[:, 3:], dim=1)
             to_camera = F.normalize(centres[hits.views()] - points.detach(), dim=1)
             return shade(material, normal, to_camera, light, self._appearance.gains(index, hits))
 
@@ -146,12 +145,9 @@ class ShapePass:
         anywhere = MaterialSample(
             here.base_color_srgb[shuffled],
             here.occlusion_roughness_metallic[shuffled],
-            here.normal_offset[shuffled],
         )
-        return (
-            _PATCHES * _material_difference(here, near)
-            + _FEW_MATERIALS * _material_difference(here, anywhere)
-            + _NORMAL_OFFSET * here.normal_offset.abs().mean()
+        return _PATCHES * _material_difference(here, near) + _FEW_MATERIALS * _material_difference(
+            here, anywhere
         )
 
 
