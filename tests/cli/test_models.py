@@ -35,7 +35,8 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setenv("OBJECTSCAN_MODELS", str(tmp_path / "models"))
         monkeypatch.setattr(model_verbs, "CATALOGUE", samples.catalogue())
         monkeypatch.setattr(acceptance, "CATALOGUE", samples.catalogue())
-        monkeypatch.setattr("objectscan.weights.pull._PAUSES_S", (0.0, 0.0))
+        for name in ("_PAUSES_S", "_FIRST_PAUSES_S"):
+            monkeypatch.setattr(f"objectscan.weights.pull.{name}", (0.0, 0.0))
         yield running
 
 
@@ -206,7 +207,8 @@ def ready(hub, monkeypatch):
 def test_acceptance_without_weights_names_what_is_missing_and_tells_the_other_facts(hub, tmp_path, capsys):
     assert code("accept", "--collection", "all", "--json") == 4
     told = events(capsys)
-    assert told[-1]["code"] == "missing_weights" and "models pull small" in told[-1]["hint"]
+    assert told[-1]["code"] == "missing_weights" and "models pull all" in told[-1]["hint"]
+    assert "small, strict" in told[-1]["message"]
     facts = {event["name"]: event["ok"] for event in told if event["event"] == "fact"}
     assert facts["weights small"] is False and {"gpu", "memory", "sample", "engine"} <= set(facts)
     verdict = next(event for event in told if event["event"] == "verdict")
@@ -220,7 +222,7 @@ def test_acceptance_without_the_engine_says_so(ready, monkeypatch, tmp_path, cap
     monkeypatch.setattr(acceptance, "engine_named", refuse)
     assert code("accept", "--collection", "all", "-o", tmp_path / "out") == 4
     captured = capsys.readouterr()
-    assert "not accepted: engine: There is no engine 'reconviagen'." in captured.out
+    assert "not accepted: engine: There is no engine 'reconviagen'" in captured.out
     assert "install a newer one" in captured.err and not (tmp_path / "out").exists()
 
 

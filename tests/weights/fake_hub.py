@@ -35,6 +35,8 @@ class FakeHub:
     """(status, X-Error-Code) by path."""
     stumbles: list[int] = field(default_factory=list)
     """Statuses of the next answers, whatever is asked."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Repositories that are now elsewhere on the hub."""
     ignores_range: bool = False
     states_sum: bool = True
     commit: str | None = None
@@ -98,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _resolve(self, hub: FakeHub, repository: str, revision: str, path: str) -> None:
         content = hub.files.get((repository, revision, path))
-        if path in hub.refusals:
+        if repository in hub.renamed:
+            self._empty(307, {"Location": self.path.replace(repository, hub.renamed[repository])})
+        elif path in hub.refusals:
             status, code = hub.refusals[path]
             self._empty(status, {"X-Error-Code": code, "X-Error-Message": f"told: {code}"})
         elif content is None:

@@ -46,9 +46,9 @@ def run(collection: str, sample: Path | None, out: Path, *, settings: Settings, 
     """
     folders = _folders(collection, settings)
     photos = sample or Path(objectscan.__file__).parents[2] / "samples" / "rocket"
-    problems = [*_weight_problems(folders, output), *_machine_problems(photos, output)]
+    problems = [*_weight_problems(collection, folders, output), *_machine_problems(photos, output)]
     if problems:
-        _tell_verdict([problem.message for problem in problems], output)
+        _tell_verdict([problem.message.rstrip(".") for problem in problems], output)
         raise problems[0]
     asset, facts = _tried(photos, out, settings, output)
     reasons = _reasons(asset)
@@ -66,17 +66,22 @@ def _folders(collection: str, settings: Settings) -> list[ModelFolder]:
     return [ModelFolder(root, model) for model in CATALOGUE.collection(collection).models]
 
 
-def _weight_problems(folders: list[ModelFolder], output: Output) -> list[ObjectscanError]:
+def _weight_problems(collection: str, folders: list[ModelFolder], output: Output) -> list[ObjectscanError]:
     """All files there, else nothing is read; then every byte."""
-    problems: list[ObjectscanError] = []
-    for folder in folders:
-        try:
-            folder.require_all()
-        except MissingWeights as problem:
-            problems.append(problem)
-            _tell(Fact(f"weights {folder.model.name}", problem.message, False, problem.hint), output)
-    if problems:
-        return problems
+    lacking = [folder for folder in folders if folder.missing()]
+    for folder in lacking:
+        words = f"{len(folder.missing())} of {len(folder.model.files)} files are not in {folder.path}"
+        advice = f"Get them: `objectscan models pull {folder.model.name}`."
+        _tell(Fact(f"weights {folder.model.name}", words, False, advice), output)
+    if lacking:
+        names = ", ".join(folder.model.name for folder in lacking)
+        return [
+            MissingWeights(
+                f"Weights are missing: {names}.",
+                hint=f"Get them with `objectscan models pull {collection}`, or set OBJECTSCAN_MODELS to the "
+                "folder that has them.",
+            )
+        ]
     wrong = [verdict for verdict in verdicts(folders, output) if verdict.state != "right"]
     return [
         BadWeights(

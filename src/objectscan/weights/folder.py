@@ -82,7 +82,8 @@ class ModelFolder:
         """
         missing = self.missing()
         if missing:
-            names = ", ".join(file.path for file in missing[:3]) + (", ..." if len(missing) > 3 else "")
+            names = ", ".join(file.path for file in missing[:3])
+            names += f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise MissingWeights(
                 f"{len(missing)} of {len(self.model.files)} weight files of '{self.model.name}' are not in "
                 f"{self.path}: {names}.",

@@ -21,6 +21,8 @@ from objectscan.weights.tensors import require_tensors
 Wait = Callable[[float], None]
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Between tries that bring nothing; 30 s in all, enough for a router to come back."""
+_FIRST_PAUSES_S = _PAUSES_S[:3]
+"""While files are looked up, before anything has come: who has no network should not wait long to hear it."""
 _SPARE_BYTES = 50_000_000
 """Left free on the disk, for whatever else runs there."""
 
@@ -159,7 +161,7 @@ def carry_out(
 
 
 def _offered(source: Source, model: Model, file: WeightFile, wait: Wait) -> Offer:
-    for pause_s in (*_PAUSES_S, None):
+    for pause_s in (*_FIRST_PAUSES_S, None):
         try:
             return source.offer(model, file)
         except Interrupted as problem:
@@ -200,7 +202,7 @@ def _take(part: PartFile, step: Step, source: Source, report: ProgressFn) -> Non
 def _pause(pause_s: float | None, problem: Interrupted, source: Source, wait: Wait) -> None:
     if pause_s is None:
         raise DownloadFailed(
-            f"{source.name} does not deliver: {problem}, {len(_PAUSES_S) + 1} times in a row.",
+            f"{source.name} does not deliver, try after try: {problem}.",
             hint="What arrived is kept: run the same command again to go on. Behind a proxy set HTTPS_PROXY; "
             "for a mirror HF_ENDPOINT; without a network use --from FOLDER.",
         ) from problem
