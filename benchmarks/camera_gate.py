@@ -8,8 +8,8 @@ already is not run again. `--table` prints the counts of a finished file.
 
 A result is wrong if a camera in it stands more than 5 % of the camera set's radius, or looks more than 5
 degrees, away from the truth after a robust similarity alignment; if a photo in it has no true place
-(mirrored, foreign); or if the set can't have cameras at all (one place, one plane, repeated photos). Fewer than
-70 % of the cameras must be refused, whatever they are.
+(mirrored, foreign); or if the set can't have cameras at all (one place, one plane, repeated photos). Fewer
+than 70 % of the cameras must be refused, whatever they are.
 """
 
 from __future__ import annotations

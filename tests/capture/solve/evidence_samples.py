@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from helpers.photographs import ring
 
+from helpers.photographs import ring
 from objectscan.capture.solve.evidence import PairMatches, SparseModel
 from objectscan.capture.solve.gate import Asked
 
@@ -58,7 +58,12 @@ def model_of(cameras: np.ndarray, points: np.ndarray, k1: float = 0.0) -> Sparse
 
 
 def matches_of(
-    cameras: np.ndarray, points: np.ndarray, rng: np.random.Generator, *, k1: float = 0.0, noise_px: float = 0.5
+    cameras: np.ndarray,
+    points: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    k1: float = 0.0,
+    noise_px: float = 0.5,
 ) -> PairMatches:
     """Matches between all pairs within 50 degrees, of points that both photos show."""
     places = [seen(points, camera, k1) for camera in cameras]

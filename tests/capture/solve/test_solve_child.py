@@ -12,7 +12,7 @@ import pytest
 
 from objectscan.capture.solve import child
 from objectscan.capture.solve.child import ChildRun, run_operation
-from objectscan.errors import Cancelled, CamerasNotFound, MissingDependency, NotEnoughMemory
+from objectscan.errors import CamerasNotFound, Cancelled, MissingDependency, NotEnoughMemory
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def run_in(folder: Path, *, timeout_s: float = 20.0, report=lambda fraction, mes
 
 
 def test_progress_is_passed_on(tmp_path: Path, program):
-    program("print('{\"fraction\": 0.25, \"message\": \"a quarter\"}', flush=True)")
+    program('print(\'{"fraction": 0.25, "message": "a quarter"}\', flush=True)')
     told: list[tuple[float, str]] = []
     run_operation("mapping", {}, run_in(tmp_path, report=lambda *values: told.append(values)))
     assert told[-1] == (0.25, "a quarter")
@@ -57,7 +57,7 @@ def test_a_hung_child_that_ignores_sigterm_is_killed_at_its_time(tmp_path: Path,
 
 
 def test_a_stop_kills_the_child_within_a_second(tmp_path: Path, program):
-    program("import time\nprint('{\"fraction\": 0.5, \"message\": \"half\"}', flush=True)\ntime.sleep(60)")
+    program('import time\nprint(\'{"fraction": 0.5, "message": "half"}\', flush=True)\ntime.sleep(60)')
     asked: list[float] = []
 
     def stop(fraction: float, message: str) -> None:

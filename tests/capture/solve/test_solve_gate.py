@@ -18,8 +18,8 @@ from evidence_samples import (
     true_cameras,
     with_camera,
 )
-from helpers.photographs import look_at
 
+from helpers.photographs import look_at
 from objectscan.capture.solve.agreement import Agreement
 from objectscan.capture.solve.consistency import rays
 from objectscan.capture.solve.evidence import PairMatches, SparseModel

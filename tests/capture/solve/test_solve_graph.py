@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from evidence_samples import FOCAL, NAMES, SIZE, matches_of, scene_points, true_cameras
-from helpers.photographs import look_at
 
+from helpers.photographs import look_at
 from objectscan.capture.solve.evidence import PairMatches
 from objectscan.capture.solve.graph import (
     groups_of,
@@ -32,7 +32,7 @@ def turned_on_the_spot() -> PairMatches:
     rng = np.random.default_rng(0)
     eye = np.array([2.0, 0, 1.0])
     angles = np.radians(np.linspace(150, 210, 8))
-    cameras = np.array([look_at(eye, eye + (np.cos(a), np.sin(a), -0.4)) for a in angles])
+    cameras = np.array([look_at(eye, np.add(eye, (np.cos(a), np.sin(a), -0.4))) for a in angles])
     return matches_of(cameras, scene_points(rng) + rng.normal(0, 0.3, (1500, 3)), rng)
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from helpers.photographs import box_on_a_table, look_at, photograph, ring, write_photos
 
+from helpers.photographs import box_on_a_table, look_at, photograph, ring, write_photos
 from objectscan.capture import ingest
 from objectscan.capture.photoset import PhotoSet, SolvedCameras
 from objectscan.capture.solve import SolveLimits, require_good_cameras, solve_cameras
 from objectscan.capture.solve.agreement import camera_radius, robust_similarity
 from objectscan.capture.solve.write import write_solved
-from objectscan.errors import Cancelled, CamerasNotFound, TooFewViews
+from objectscan.errors import CamerasNotFound, Cancelled, TooFewViews
 from objectscan.types import Progress
 
 SIZE = (400, 300)
@@ -37,9 +37,7 @@ def told() -> list[Progress]:
 
 
 @pytest.fixture(scope="module")
-def solved(
-    photos: PhotoSet, tmp_path_factory: pytest.TempPathFactory, told: list[Progress]
-) -> SolvedCameras:
+def solved(photos: PhotoSet, tmp_path_factory: pytest.TempPathFactory, told: list[Progress]) -> SolvedCameras:
     return solve_cameras(photos, tmp_path_factory.mktemp("solve"), limits=LIMITS, report=told.append)
 
 
@@ -89,9 +87,7 @@ def test_observations_are_where_the_cameras_see_the_points(solved: SolvedCameras
         assert np.median(np.linalg.norm(pixels - solved.places_px[chosen], axis=1)) < 1.0
 
 
-def test_progress_never_falls_and_comes_at_least_once_a_second(
-    solved: SolvedCameras, told: list[Progress]
-):
+def test_progress_never_falls_and_comes_at_least_once_a_second(solved: SolvedCameras, told: list[Progress]):
     fractions = [progress.fraction for progress in told]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0

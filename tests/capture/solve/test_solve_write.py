@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 from evidence_samples import scene_points, true_cameras
-from helpers.photographs import noise_texture, write_photos
 
+from helpers.photographs import noise_texture, write_photos
 from objectscan.capture import ingest
 from objectscan.capture.formats.colmap import read_colmap
 from objectscan.capture.formats.posed import Lens
