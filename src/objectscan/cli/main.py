@@ -88,6 +88,7 @@ def solve(
     photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of plain photos.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for cameras, photos and solver files.")],
     seed: Seed = 0,
+    paper: Annotated[str, typer.Option(help="Paper of the marker sheet in the photos: a4 or letter.")] = "a4",
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +96,20 @@ def solve(
     settings = machine_settings()
     from objectscan.cli import solve as verb
 
-    verb.run(photos, out, seed=seed, threads=threads, settings=settings, output=Output(as_json))
+    verb.run(photos, out, seed=seed, paper=paper, threads=threads, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def marker(
+    out: Annotated[Path, typer.Option("-o", "--out", help="PDF file to write.")],
+    paper: Annotated[str, typer.Option(help="a4 or letter.")] = "a4",
+    as_json: Json = False,
+) -> None:
+    """Write a sheet to print and put under the object, so that the model gets its true size."""
+    machine_settings()
+    from objectscan.cli import marker as verb
+
+    verb.run(out, paper, output=Output(as_json))
 
 
 @app.command()

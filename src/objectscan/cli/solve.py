@@ -8,6 +8,8 @@ from objectscan.capture import ImageLimits
 from objectscan.capture.gather import gather
 from objectscan.capture.photoset import PhotoSet, SolvedCameras
 from objectscan.capture.solve import SolveLimits, require_good_cameras, solve_cameras
+from objectscan.capture.solve.marker_scale import find_marker_scale, in_metres
+from objectscan.capture.solve.marker_sheet import sheet_for
 from objectscan.capture.solve.write import solve_report, write_report, write_solved
 from objectscan.cli.display import Display
 from objectscan.cli.interrupt import StopRequest
@@ -21,11 +23,19 @@ _WORK = "work"
 
 
 def run(
-    photos: Path, out: Path, *, seed: int, threads: int | None, settings: Settings, output: Output
+    photos: Path,
+    out: Path,
+    *,
+    seed: int,
+    paper: str,
+    threads: int | None,
+    settings: Settings,
+    output: Output,
 ) -> None:
     """Solve, tell findings, write the posed capture into `out`; refused photos leave solve.json alone."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "solve.json").is_file():
         raise BadWorkspace(f"{out} is not an empty folder.", hint="Choose a new one.")
+    sheet = sheet_for(paper)
     limits = SolveLimits(threads=threads or settings.threads)
     with Display(_SHARES, output) as display, StopRequest() as stop:
 
@@ -37,6 +47,9 @@ def run(
         image_limits = ImageLimits(**settings.image_limits())
         photo_set = gather(photos, out / _WORK, image_limits, report)
         solved = solve_cameras(photo_set, out / _WORK, seed=seed, limits=limits, report=report)
+    scale = find_marker_scale(photo_set, solved, sheet)
+    if scale is not None:
+        solved = in_metres(solved, scale)
     for finding in (*photo_set.findings, *solved.findings):
         if finding.severity != "error":
             output.finding(finding)

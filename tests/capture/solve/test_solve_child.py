@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import time
 from pathlib import Path
 
@@ -84,10 +86,21 @@ def test_a_missing_pycolmap_is_told_as_that(tmp_path: Path, program):
         run_operation("matches", {}, run_in(tmp_path))
 
 
-def test_the_real_program_leaves_when_its_parent_does(tmp_path: Path):
-    first, second = child._PROGRAM.read_text().split("import zlib", 1)
-    assert "import" not in first.split('"""')[2]  # zlib before everything else
-    assert second
+def test_the_real_program_leaves_when_its_stdin_ends_as_with_a_killed_parent(tmp_path: Path):
+    task = tmp_path / "task.json"
+    task.write_text(json.dumps({"operation": "mapping", "seed": 0, "memory_bytes": 0}))
+    with (tmp_path / "log").open("wb") as log:
+        running = child._start(task, log, log)
+        assert running.stdin is not None
+        running.stdin.close()
+        assert running.wait(timeout=20) == 3
+
+
+def test_the_real_program_imports_zlib_before_all_else():
+    tree = ast.parse(child._PROGRAM.read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    first = min(imports, key=lambda node: node.lineno)
+    assert isinstance(first, ast.Import) and first.names[0].name == "zlib"
 
 
 def test_the_real_program_obeys_its_memory_limit(tmp_path: Path):

@@ -32,7 +32,7 @@ def turned_on_the_spot() -> PairMatches:
     rng = np.random.default_rng(0)
     eye = np.array([2.0, 0, 1.0])
     angles = np.radians(np.linspace(150, 210, 8))
-    cameras = np.array([look_at(eye, eye + (np.cos(a), np.sin(a), -0.4)) for a in angles])
+    cameras = np.array([look_at(eye, np.add(eye, (np.cos(a), np.sin(a), -0.4))) for a in angles])
     return matches_of(cameras, scene_points(rng) + rng.normal(0, 0.3, (1500, 3)), rng)
 
 
