@@ -24,6 +24,8 @@ from objectscan.capture.segment.cut_out import cut_out
 from objectscan.capture.segment.mask_set import MaskSet
 from objectscan.capture.segment.model import Segmenter
 from objectscan.capture.solve import SolveLimits, require_good_cameras, solve_cameras
+from objectscan.capture.solve.marker_scale import find_marker_scale, in_metres
+from objectscan.capture.solve.marker_sheet import SHEETS
 from objectscan.capture.solve.silhouette import silhouette_consistency
 from objectscan.capture.solve.write import write_report, write_solved
 from objectscan.errors import CamerasNotFound
@@ -86,6 +88,7 @@ def posed_capture(
     work = out / "work"
     photo_set = gather(photos, work, options.limits, report)
     solved = solve_cameras(photo_set, work, seed=options.seed, limits=options.solve_limits, report=report)
+    solved = _in_metres_if_marked(photo_set, solved)
     write_report(photo_set, solved, out)
     require_good_cameras(solved)
     masks = cut_out(photo_set, solved, work, model=options.model, report=report)
@@ -100,6 +103,17 @@ def plain_findings(out: Path) -> tuple[Finding, ...]:
     """What `posed_capture` had to tell about the capture that it left in `out`."""
     stored = json.loads((out / _DONE_FILE).read_text("utf-8"))["findings"]
     return tuple(Finding(**{**finding, "photos": tuple(finding["photos"])}) for finding in stored)
+
+
+def _in_metres_if_marked(photos: PhotoSet, solved: SolvedCameras) -> SolvedCameras:
+    """In metres if a printed marker sheet of any paper lay with the object."""
+    if not solved.world_from_camera:
+        return solved
+    for sheet in SHEETS.values():
+        scale = find_marker_scale(photos, solved, sheet)
+        if scale is not None:
+            return in_metres(solved, scale)
+    return solved
 
 
 def _require_agreement(photos: PhotoSet, solved: SolvedCameras, masks: MaskSet) -> tuple[Finding, ...]:
