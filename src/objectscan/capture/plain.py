@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from objectscan.capture.checks import Judgement, is_shaken, judge_photos, require_usable
 from objectscan.capture.formats.detect import has_cameras
 from objectscan.capture.gather import gather, has_plain_photos
 from objectscan.capture.limits import ImageLimits
@@ -28,10 +29,10 @@ from objectscan.capture.solve.marker_scale import find_marker_scale, in_metres
 from objectscan.capture.solve.marker_sheet import SHEETS
 from objectscan.capture.solve.silhouette import silhouette_consistency
 from objectscan.capture.solve.write import write_report, write_solved
-from objectscan.errors import CamerasNotFound
+from objectscan.errors import CamerasNotFound, PhotosUnusable
 from objectscan.types import Finding, ProgressFn, ignore_progress
 
-STAGES: tuple[tuple[str, float], ...] = (("gather", 0.05), ("cameras", 0.6), ("mask", 0.35))
+STAGES: tuple[tuple[str, float], ...] = (("gather", 0.05), ("judge", 0.05), ("cameras", 0.55), ("mask", 0.35))
 """(stage, share of the time), measured on 30 photos of 0.5 megapixels with two cores: 2, 35 and 25 s."""
 _DONE_FILE = "source.json"
 _LEAST_COVERED, _MOST_UNCOVERED = 0.6, 0.4
@@ -76,6 +77,7 @@ def posed_capture(
 
     Raises:
         InputError: Too few photos can be used, or a file can't be.
+        PhotosUnusable: Most photos are blurred, badly exposed or without detail.
         CamerasNotFound: Where the photos were taken can't be told safely; the message names photos.
         MasksNotFound: Object and background can't be told apart.
         ResourceError: Out of memory, or a package is missing.
@@ -87,14 +89,16 @@ def posed_capture(
     shutil.rmtree(out, ignore_errors=True)
     work = out / "work"
     photo_set = gather(photos, work, options.limits, report)
+    judgement = judge_photos(photo_set, report)
+    require_usable(judgement)
     solved = solve_cameras(photo_set, work, seed=options.seed, limits=options.solve_limits, report=report)
     solved = _in_metres_if_marked(photo_set, solved)
     write_report(photo_set, solved, out)
-    require_good_cameras(solved)
+    _require_cameras(solved, judgement)
     masks = cut_out(photo_set, solved, work, model=options.model, report=report)
     doubts = _require_agreement(photo_set, solved, masks)
     write_solved(photo_set, solved, out, masks=masks.paths)
-    findings = [*photo_set.findings, *solved.findings, *masks.findings, *doubts]
+    findings = [*photo_set.findings, *judgement.findings, *solved.findings, *masks.findings, *doubts]
     _finish(out, source, findings)
     return out
 
@@ -103,6 +107,22 @@ def plain_findings(out: Path) -> tuple[Finding, ...]:
     """What `posed_capture` had to tell about the capture that it left in `out`."""
     stored = json.loads((out / _DONE_FILE).read_text("utf-8"))["findings"]
     return tuple(Finding(**{**finding, "photos": tuple(finding["photos"])}) for finding in stored)
+
+
+def _require_cameras(solved: SolvedCameras, judgement: Judgement) -> None:
+    """As `require_good_cameras`; of photos that matched nothing it is said if they look shaken."""
+    try:
+        require_good_cameras(solved)
+    except CamerasNotFound as problem:
+        if problem.details.get("reason") in ("registration_failed", "insufficient_features") and is_shaken(
+            judgement
+        ):
+            raise PhotosUnusable(
+                f"The photos look shaken, and so they can't be placed: {problem.message}",
+                hint="Hold the camera still, or use more light or a shorter exposure.",
+                details={**problem.details, "reason": "blurry_images"},
+            ) from problem
+        raise
 
 
 def _in_metres_if_marked(photos: PhotoSet, solved: SolvedCameras) -> SolvedCameras:
