@@ -115,9 +115,7 @@ def _compared(facts: Sequence[PhotoFacts]) -> tuple[Finding, ...]:
     usual = float(np.median([photo.sharpness for photo in facts]))
     soft = tuple(p.name for p in facts if p.sharpness < limit.BLURRED_BESIDE_THE_SET * usual)
     if soft:
-        words = (
-            f"{', '.join(soft[:5])}: less sharp than the others. Take them again, or leave them out."
-        )
+        words = f"{', '.join(soft[:5])}: less sharp than the others. Take them again, or leave them out."
         found.append(Finding("blurry_images", "warning", words, soft))
     light = np.array([photo.median_linear for photo in facts])
     if light.min() > 0 and light.max() / light.min() > limit.EXPOSURE_RATIO:
