@@ -162,7 +162,7 @@ def _with_cameras(
     photos: Path, recipe: Recipe, out: Path, clock: StageClock, *, seed: int, settings: Settings
 ) -> tuple[Path, Recipe]:
     """The capture to read, and the recipe for it: cameras found from photos alone are refined on the way."""
-    if not photos.is_dir() or not is_plain(photos):
+    if not is_plain(photos):
         return photos, recipe
     options = PlainOptions(
         ImageLimits(**settings.image_limits()), SolveLimits(threads=settings.threads),

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from objectscan.capture.archives import is_archive, unpack_photos
 from objectscan.capture.checks import Judgement, is_shaken, judge_photos, require_usable
 from objectscan.capture.formats.detect import has_cameras
 from objectscan.capture.gather import gather, has_plain_photos
@@ -50,8 +51,8 @@ class PlainOptions:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether `path` holds photographs without cameras."""
-    return not has_cameras(path) and has_plain_photos(path)
+    """Whether `path` holds photographs without cameras: a folder, or a zip."""
+    return is_archive(path) or (path.is_dir() and not has_cameras(path) and has_plain_photos(path))
 
 
 def was_plain(folder: Path) -> bool:
@@ -67,7 +68,7 @@ def posed_capture(
     A finished capture of the same files and seed is used again.
 
     Args:
-        photos: Folder of photographs; only read.
+        photos: Folder or zip of photographs; only read.
         out: Folder for the capture and all intermediate files; what an earlier call left there is replaced.
         options: Limits, the segmentation network, the seed.
         report: Receives progress of the stages in `STAGES`; may raise `Cancelled`.
@@ -88,7 +89,8 @@ def posed_capture(
         return out
     shutil.rmtree(out, ignore_errors=True)
     work = out / "work"
-    photo_set = gather(photos, work, options.limits, report)
+    folder = unpack_photos(photos, work / "unpacked", report=report) if is_archive(photos) else photos
+    photo_set = gather(folder, work, options.limits, report)
     judgement = judge_photos(photo_set, report)
     require_usable(judgement)
     solved = solve_cameras(photo_set, work, seed=options.seed, limits=options.solve_limits, report=report)
@@ -159,7 +161,8 @@ def _read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
 
 def _fingerprint(photos: Path, seed: int) -> str:
     digest = hashlib.blake2b(f"1 {seed}".encode(), digest_size=16)
-    for file in sorted(path for path in photos.rglob("*") if path.is_file()):
+    files = sorted(path for path in photos.rglob("*") if path.is_file()) if photos.is_dir() else [photos]
+    for file in files:
         facts = file.stat()
         digest.update(f"{file.relative_to(photos)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
