@@ -3,7 +3,7 @@
     python benchmarks/photo_sets.py --data FOLDER [--sets FOLDER] [--only NAME ...]
 
 --data has `cases.json` (name, kind, path, verdict, reason, warn) and the archives it names, --sets the photo
-sets (by default in --data). A set is gathered, judged, solved and cut out; an archive is unpacked and gathered.
+sets (by default in --data). A set is gathered, judged, solved, cut out; an archive is unpacked and gathered.
 Prints one JSON object a line and a summary; the exit code is 1 if any case went wrong.
 """
 
@@ -65,7 +65,8 @@ def row_of(case: dict, path: Path) -> dict:
     return {
         "name": case["name"], "right": right, "expected": case["verdict"], "got": verdict,
         "expected_reason": case["reason"], "got_reason": reason, "expected_warnings": case["warn"],
-        "warnings": sorted(set(warnings)), "message": message, "seconds": round(time.perf_counter() - began, 1),
+        "warnings": sorted(set(warnings)), "message": message,
+        "seconds": round(time.perf_counter() - began, 1),
     }  # fmt: skip
 
 
