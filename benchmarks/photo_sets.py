@@ -20,7 +20,7 @@ from pathlib import Path
 from objectscan.capture.archives import unpack_photos
 from objectscan.capture.gather import gather
 from objectscan.capture.limits import DEFAULT_LIMITS
-from objectscan.capture.plain import PlainOptions, plain_findings, posed_capture
+from objectscan.capture.plain import PlainOptions, plain_findings, posed_capture, require_enough
 from objectscan.capture.segment.model import load_segmenter
 from objectscan.capture.solve import SolveLimits
 from objectscan.errors import ObjectscanError
@@ -73,7 +73,9 @@ def row_of(case: dict, path: Path) -> dict:
 def pass_through(kind: str, path: Path, work: Path) -> tuple[str, ...]:
     """Codes of what was found worth telling."""
     if kind == "zip":
-        return tuple(f.code for f in gather(unpack_photos(path, work / "in"), work).findings)
+        photos = gather(unpack_photos(path, work / "in"), work)
+        require_enough(photos)
+        return tuple(finding.code for finding in photos.findings)
     options = PlainOptions(DEFAULT_LIMITS, SolveLimits(), load_segmenter())
     return tuple(finding.code for finding in plain_findings(posed_capture(path, work / "out", options)))
 

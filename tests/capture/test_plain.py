@@ -15,7 +15,7 @@ from objectscan.capture.photoset import SolvedCameras
 from objectscan.capture.plain import PlainOptions, is_plain, plain_findings, posed_capture, was_plain
 from objectscan.capture.segment.mask_set import MaskSet
 from objectscan.capture.solve import SolveLimits
-from objectscan.errors import CamerasNotFound, PhotosUnusable
+from objectscan.errors import CamerasNotFound, PhotosUnusable, TooFewViews
 from objectscan.types import Finding
 
 SIZE = (160, 120)
@@ -93,6 +93,14 @@ def test_plain_photos_become_a_capture_that_ingest_reads(photos, options, tmp_pa
     assert "stray_files" in {finding.code for finding in plain_findings(out)}
     assert (out / "sparse" / "0" / "cameras.txt").is_file() and not (out / "work").exists()
     assert sorted(path.name for path in photos.iterdir()) == before
+
+
+def test_a_handful_of_photos_is_refused_before_anything_is_solved(photos, options, tmp_path):
+    for k in range(4, 8):
+        (photos / f"img_{k}.png").unlink()
+    with pytest.raises(TooFewViews, match="4 photos are too few") as refused:
+        posed_capture(photos, tmp_path / "capture", options[0])
+    assert refused.value.details["reason"] == "too_few_images" and options[1] == []
 
 
 def test_a_finished_capture_is_used_again_until_the_photos_change(photos, options, tmp_path):

@@ -30,12 +30,14 @@ from objectscan.capture.solve.marker_scale import find_marker_scale, in_metres
 from objectscan.capture.solve.marker_sheet import SHEETS
 from objectscan.capture.solve.silhouette import silhouette_consistency
 from objectscan.capture.solve.write import write_report, write_solved
-from objectscan.errors import CamerasNotFound, PhotosUnusable
+from objectscan.errors import CamerasNotFound, PhotosUnusable, TooFewViews
 from objectscan.types import Finding, ProgressFn, ignore_progress
 
 STAGES: tuple[tuple[str, float], ...] = (("gather", 0.05), ("judge", 0.05), ("cameras", 0.55), ("mask", 0.35))
 """(stage, share of the time), measured on 30 photos of 0.5 megapixels with two cores: 2, 35 and 25 s."""
 _DONE_FILE = "source.json"
+_FEWEST_PHOTOS = 5
+"""Sets of 4 photos: none right of three tried; of 6: one right of three (fox, phone rings, DSP-SIFT)."""
 _LEAST_COVERED, _MOST_UNCOVERED = 0.6, 0.4
 """A mask of which the hull of the others covers less disagrees; so may at most this share of the photos."""
 
@@ -91,6 +93,7 @@ def posed_capture(
     work = out / "work"
     folder = unpack_photos(photos, work / "unpacked", report=report) if is_archive(photos) else photos
     photo_set = gather(folder, work, options.limits, report)
+    require_enough(photo_set)
     judgement = judge_photos(photo_set, report)
     require_usable(judgement)
     solved = solve_cameras(photo_set, work, seed=options.seed, limits=options.solve_limits, report=report)
@@ -103,6 +106,22 @@ def posed_capture(
     findings = [*photo_set.findings, *judgement.findings, *solved.findings, *masks.findings, *doubts]
     _finish(out, source, findings)
     return out
+
+
+def require_enough(photos: PhotoSet) -> None:
+    """Refuse a handful of photos: cameras found from so few are mostly wrong, however well they fit.
+
+    Raises:
+        TooFewViews: Fewer than 5 photos.
+    """
+    if len(photos.photos) >= _FEWEST_PHOTOS:
+        return
+    raise TooFewViews(
+        f"{len(photos.photos)} photos are too few to find out where they were taken from; at least "
+        f"{_FEWEST_PHOTOS} are needed, and 24 are good.",
+        hint="Take photos all around the object, 10 to 15 degrees apart.",
+        details={"reason": "too_few_images"},
+    )
 
 
 def plain_findings(out: Path) -> tuple[Finding, ...]:
