@@ -52,7 +52,7 @@ def silhouette_consistency(
     missing = np.zeros(len(voxels), np.int16)
     for name in names:
         missing += ~inside[name]
-    allowed = int(_MISSES_ALLOWED * (len(names) - 1))
+    allowed = int(np.ceil(_MISSES_ALLOWED * (len(names) - 1)))
     return {
         name: _covered(small[name], places[name], missing - ~inside[name] <= allowed, solved, name, step)
         for name in names
