@@ -52,15 +52,15 @@ def test_a_wrong_camera_stands_out(scene):
     solved.world_from_camera["4.jpg"][:3, 3] += (0.5, 0.3, 0)
     shares = silhouette_consistency(solved, masks)
     assert min(shares, key=shares.__getitem__) == "4.jpg"
-    assert shares["4.jpg"] < 0.85
-    assert min(share for name, share in shares.items() if name != "4.jpg") > 0.9
+    assert shares["4.jpg"] < 0.94
+    assert min(share for name, share in shares.items() if name != "4.jpg") > 0.95
 
 
 def test_a_mask_that_takes_in_the_table_stands_out(scene):
     solved, masks = scene
     masks["7.jpg"][120:, :] = 255
     shares = silhouette_consistency(solved, masks)
-    assert shares["7.jpg"] < 0.6
+    assert shares["7.jpg"] < 0.7
     assert min(share for name, share in shares.items() if name != "7.jpg") > 0.97
 
 
