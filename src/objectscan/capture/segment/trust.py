@@ -16,7 +16,7 @@ _MOST_SHARE = 0.98
 _POINTS_INSIDE = 0.6
 """Least share of the object points' projections on the mask."""
 _LEAST_AGREEMENT = 0.7
-"""Least IoU of a mask with the silhouette of the hull, which itself is fat by about 5 points."""
+"""Least IoU of a mask with the silhouette of the hull, as a share of the set's median."""
 _NEAR_POINT_PX = 3
 
 Mask = UInt8[np.ndarray, "H W"]
@@ -45,7 +45,7 @@ def trust(
         mask: At the photo's size.
         certainty: From `certainty_of`.
         points_inside: From `share_of_points`; None without points.
-        agreement: IoU with the hull's silhouette; None without a hull.
+        agreement: With the hull, from `Consensus.agreement`; None without a hull.
     """
     confidence = min(certainty, 1.0 if agreement is None else agreement)
     problem = _problem(mask)
