@@ -61,6 +61,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("memory_share", 0.9, "share", "Share of the free memory that a run may plan to use.", most=1),
     Setting("cache_folder", "", "folder", "Where compiled kernels are kept; empty means beside the package, "
             "or in the user's cache folder if that can't be written."),
+    Setting("models", "", "folder", "Where model weights are kept; empty means objectscan/models in the "
+            "user's cache folder."),
 )  # fmt: skip
 _IMAGE_LIMITS = (
     "max_pixels", "max_file_bytes", "max_camera_file_bytes", "max_views", "min_views", "min_side_px",

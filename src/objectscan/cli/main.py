@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from objectscan import version
+from objectscan.cli import models
 from objectscan.cli.machine import machine_settings
 from objectscan.cli.output import Output
 from objectscan.errors import Cancelled, InputError, ObjectscanError
@@ -22,11 +23,14 @@ app = typer.Typer(
     help="Photographs of an object in, a textured PBR mesh with honest evidence out.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
 )  # fmt: skip
-_RESUMABLE = ("reconstruct", "optimise")
+app.add_typer(models.app, name="models")
+_RESUMABLE = (["reconstruct"], ["optimise"], ["models", "pull"])
 
 Photos = Annotated[
     Path,
-    typer.Argument(metavar="CAPTURE", help="Folder with transforms.json or COLMAP files, or such a file."),
+    typer.Argument(
+        metavar="CAPTURE", help="Folder of photos, with or without transforms.json or COLMAP files."
+    ),
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder; an interrupted run in it goes on.")]
 Preset = Annotated[str, typer.Option(help="preview, standard or high.")]
@@ -77,6 +81,35 @@ def ingest(
     from objectscan.cli import ingest as verb
 
     verb.run(capture, out, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def solve(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of plain photos.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for cameras, photos and solver files.")],
+    seed: Seed = 0,
+    paper: Annotated[str, typer.Option(help="Paper of the marker sheet in the photos: a4 or letter.")] = "a4",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Find where plain photos were taken from, or say which to take again."""
+    settings = machine_settings()
+    from objectscan.cli import solve as verb
+
+    verb.run(photos, out, seed=seed, paper=paper, threads=threads, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def marker(
+    out: Annotated[Path, typer.Option("-o", "--out", help="PDF file to write.")],
+    paper: Annotated[str, typer.Option(help="a4 or letter.")] = "a4",
+    as_json: Json = False,
+) -> None:
+    """Write a sheet to print and put under the object, so that the model gets its true size."""
+    machine_settings()
+    from objectscan.cli import marker as verb
+
+    verb.run(out, paper, output=Output(as_json))
 
 
 @app.command()
@@ -210,7 +243,7 @@ def _told(error: ObjectscanError, output: Output) -> int:
 def _resumable(error: ObjectscanError, given: list[str]) -> ObjectscanError:
     """A stopped job's error with the command that goes on."""
     if isinstance(error, Cancelled):
-        is_job = bool(given) and given[0] in _RESUMABLE
+        is_job = any(given[: len(verb)] == verb for verb in _RESUMABLE)
         hint = f"To go on where it stopped: {shlex.join(['objectscan', *given])}" if is_job else ""
         return Cancelled(error.message, hint=hint)
     return error
