@@ -104,7 +104,7 @@ def test_a_wrong_box_is_refused_with_words(tmp_path, capsys, arguments, words):
 def test_a_folder_without_photos_and_one_that_is_in_use_are_refused(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     code, lines = told(capsys, "mask", tmp_path / "photos", "-o", tmp_path / "out")
-    assert code == 2 and "holds no photos" in lines[-1]["message"]
+    assert code == 2 and "has 0 usable photos" in lines[-1]["message"]
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "mine.txt").write_text("keep")
     for verb in ("mask", "frames"):
