@@ -45,7 +45,8 @@ def test_masks_for_plain_photos_with_an_overview(tmp_path, capsys):
         assert iou(np.asarray(Image.open(row["path"])), truth[name]) > 0.9
     assert lines[-1] == {"event": "done", "masks": 5, "folder": str(tmp_path / "out")}
     assert "masks_unchecked" in [line["code"] for line in lines if line["event"] == "finding"]
-    assert Image.open(tmp_path / "out" / "overview.png").size == (1440, 240)
+    with Image.open(tmp_path / "out" / "overview.png") as picture:
+        assert picture.size == (1440, 240)
     kept = json.loads((tmp_path / "out" / "masks.json").read_text())
     assert [row["photo"] for row in kept] == sorted(truth)
 

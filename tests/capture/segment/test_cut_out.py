@@ -96,7 +96,7 @@ def test_a_photo_in_which_nothing_is_found_gets_the_outline_of_the_others_and_sa
     repaint(scene.photos.photos[4], (0, 0, *SIZE), (90, 90, 90))
     found = cut_out(scene.photos, scene.solved, tmp_path / "work", model=RedIsObject())
     assert found.sources["photo4.jpg"] == "hull"
-    assert iou(masks_of(found)["photo4.jpg"], scene.truth["photo4.jpg"]) > 0.85
+    assert iou(masks_of(found)["photo4.jpg"], scene.truth["photo4.jpg"]) > 0.75
     assert found.confidence["photo4.jpg"] < min(
         value for name, value in found.confidence.items() if name != "photo4.jpg"
     )
@@ -207,4 +207,4 @@ def test_the_overview_darkens_the_background_and_outlines_the_object(tmp_path):
     assert picture.shape == (240, 6 * 240, 3)
     assert (picture == [255, 210, 0]).all(axis=-1).any()
     ball, wall = picture[90, 120], picture[10, 10]
-    assert ball[0] > 100 and wall.max() < 40
+    assert ball[0] > 150 and wall.max() < 60

@@ -57,10 +57,10 @@ def trust(
 
 
 def certainty_of(mask: Mask) -> float:
-    """How decided a soft mask is: 1 if all values are 0 or 255, 0 if all are in the middle or it is empty."""
+    """How decided a soft mask is: 1 if all values are 0 or 255, 0 if none is above the middle."""
     share = mask.astype(np.float32) / 255
     total = float(share.sum())
-    return 0.0 if total == 0 else max(0.0, 1 - 2 * float(np.minimum(share, 1 - share).sum()) / total)
+    return 0.0 if total == 0 else 1 - float(np.minimum(share, 1 - share).sum()) / total
 
 
 def share_of_points(mask: Mask, points: Float[np.ndarray, "P 3"], camera: PhotoCamera) -> float | None:
