@@ -112,7 +112,7 @@ def silhouette(
     """
     width, height = camera.size
     pixels, depth = camera.project(points)
-    seen = np.isfinite(pixels).all(axis=1)
+    seen = np.isfinite(pixels[:, 0])
     if not seen.any():
         return np.zeros((height, width), np.uint8)
     cell_px = spacing * float(camera.intrinsics[0, 0]) / float(np.median(depth[seen]))
