@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 from objectscan.capture import ImageLimits
+from objectscan.capture.formats.detect import has_cameras
+from objectscan.capture.gather import STAGE as GATHERING
+from objectscan.capture.ingest import STAGE as INGESTING
 from objectscan.capture.segment import MaskSet, cut_out, segmenter_from
 from objectscan.capture.segment.cut_out import STAGE
-from objectscan.capture.segment.inputs import STAGE as READING
 from objectscan.capture.segment.inputs import inputs_from
 from objectscan.capture.segment.overview import write_overview
 from objectscan.cli.display import Display
@@ -17,8 +19,6 @@ from objectscan.cli.output import Output
 from objectscan.errors import BadWorkspace, InputError
 from objectscan.settings import Settings
 from objectscan.stages import StageClock
-
-_SHARES = ((READING, 0.1), (STAGE, 0.9))
 
 
 def run(
@@ -30,7 +30,8 @@ def run(
     shares = None if box is None else parse_box(box)
     model = segmenter_from(settings, threads)
     limits = ImageLimits(**settings.image_limits())
-    with Display(_SHARES, output) as display, StopRequest() as stop:
+    reading = INGESTING if has_cameras(photos) else GATHERING
+    with Display(((reading, 0.1), (STAGE, 0.9)), output) as display, StopRequest() as stop:
         clock = StageClock(display.report, stop.is_made)
         photo_set, solved = inputs_from(photos, out, limits, clock.report)
         masks = cut_out(photo_set, solved, out, model=model, box=shares, report=clock.report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,7 +17,7 @@ from objectscan.capture.segment.trust import overlap
 _OUTVOTED = (0.15, 0.35)
 """Share of the photos that may be wrong about a cell; the second if nothing is inside by the first."""
 _CONTRADICTS = 0.5
-"""A mask whose IoU with the hull is below this loses its vote."""
+"""A mask whose agreement with the hull is below this loses its vote."""
 _BAND_CELLS = 1.0
 """Within so many cells of the hull's outline the network decides: 1 gives IoU 0.990, 3 gives 0.989."""
 
@@ -33,6 +33,9 @@ class Consensus:
     voters: Mapping[str, SmallMask]
     """The masks that voted, by photo name."""
     cameras: Mapping[str, PhotoCamera]
+    agreement: Mapping[str, float] = field(default_factory=dict)
+    """By photo, also for masks that lost their vote: IoU with the hull's outline, as a share of the set's
+    median, at most 1. A share, because with few photos the hull is far larger than the object."""
 
     @property
     def bounds(self) -> Float[np.ndarray, "2 3"]:
@@ -65,27 +68,30 @@ class Consensus:
 
 def consensus(masks: Mapping[str, SmallMask], scene: Scene) -> Consensus | None:
     """The hull by votes; masks that contradict it lose theirs, once. None if the masks share no volume."""
-    first = _agreed(masks, scene)
+    posed = {name: small for name, small in masks.items() if name in scene.cameras}
+    first = _agreed(posed, scene)
     if first is None:
         return None
-    faithful = {
-        name: small
-        for name, small in masks.items()
-        if name in scene.cameras and _agreement(first, small, name) >= _CONTRADICTS
-    }
-    if len(faithful) == len(first.voters) or len(faithful) < 3:
+    first = _compared(first, posed)
+    faithful = {name: small for name, small in posed.items() if first.agreement[name] >= _CONTRADICTS}
+    if len(faithful) == len(posed) or len(faithful) < 3:
         return first
-    return _agreed(faithful, scene) or first
+    second = _agreed(faithful, scene)
+    return first if second is None else _compared(second, posed)
 
 
-def _agreed(masks: Mapping[str, SmallMask], scene: Scene) -> Consensus | None:
-    voters = {name: small for name, small in masks.items() if name in scene.cameras}
+def _compared(found: Consensus, masks: Mapping[str, SmallMask]) -> Consensus:
+    values = {
+        name: overlap(small.at_size(found.cameras[name].size), found.outline(name))
+        for name, small in masks.items()
+    }
+    usual = max(float(np.median(list(values.values()))), 1e-9)
+    return replace(found, agreement={name: min(1.0, value / usual) for name, value in values.items()})
+
+
+def _agreed(voters: Mapping[str, SmallMask], scene: Scene) -> Consensus | None:
     for outvoted in _OUTVOTED:
         grid = vote(voters, scene.cameras, scene.bounds, outvoted=outvoted, support_plane=scene.support_plane)
         if grid is not None and grid.inside(outvoted).any():
             return Consensus(grid, outvoted, voters, scene.cameras)
     return None
-
-
-def _agreement(found: Consensus, small: SmallMask, name: str) -> float:
-    return overlap(small.at_size(found.cameras[name].size), found.outline(name))

@@ -108,7 +108,7 @@ def cut_out(
         results.append(_finished(photo, looks[photo.name], _Judges(found, scene, model.side_px), folder))
 
     _refuse_too_many([result for result in results if result.problem], len(wanted))
-    findings = _findings(results, is_compared=found is not None, without=len(known) - len(results))
+    findings = _findings(results, unchecked=_unchecked(scene, found), without=len(known) - len(results))
     return MaskSet(
         {result.name: result.path for result in results if result.path is not None},
         {result.name: result.confidence for result in results},
@@ -215,7 +215,7 @@ def _judged(photo: PlainPhoto, raw: Mask, mask: Mask, judges: _Judges) -> Trust:
     inside = None
     if scene is not None and len(scene.points):
         inside = share_of_points(mask, scene.points, scene.cameras[photo.name])
-    agreement = None if found is None else overlap(raw, found.outline(photo.name))
+    agreement = None if found is None else found.agreement.get(photo.name)
     return trust(mask, certainty=certainty_of(raw), points_inside=inside, agreement=agreement)
 
 
@@ -232,7 +232,14 @@ def _refuse_too_many(failed: Sequence[_Result], wanted: int) -> None:
     )
 
 
-def _findings(results: Sequence[_Result], *, is_compared: bool, without: int) -> tuple[Finding, ...]:
+def _unchecked(scene: Scene | None, found: Consensus | None) -> str | None:
+    """Why masks could not be compared with each other, or None if they were."""
+    if scene is None:
+        return "there are no cameras"
+    return "no volume lies inside most of them" if found is None else None
+
+
+def _findings(results: Sequence[_Result], *, unchecked: str | None, without: int) -> tuple[Finding, ...]:
     found = []
     for result in results:
         if result.problem is not None and result.path is None:
@@ -242,11 +249,9 @@ def _findings(results: Sequence[_Result], *, is_compared: bool, without: int) ->
             text = f"{result.problem}; the outline that the other photos agree on takes its place."
             found.append(photo_finding("mask_replaced", "warning", result.name, text))
     made = [result for result in results if result.source != "user"]
-    if made and not is_compared:
-        words = (
-            f"The masks of {len(made)} photos could not be compared with each other: there are no cameras."
-        )
-        found.append(Finding("masks_unchecked", "info", words))
+    if made and unchecked is not None:
+        words = f"The masks of {len(made)} photos could not be compared with each other: {unchecked}."
+        found.append(Finding("masks_unchecked", "warning", words))
     if without:
         words = f"No masks were made for {without} photos, as asked: what surrounds the object will stay."
         found.append(Finding("masks_skipped", "warning", words))

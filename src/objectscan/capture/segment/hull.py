@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int16, UInt8
-from scipy.spatial import cKDTree
+from scipy import ndimage
 
 from objectscan.capture.segment.boxes import INSIDE
 from objectscan.capture.segment.projection import PhotoCamera
@@ -98,8 +98,8 @@ def vote(
     bounds = np.stack([inside.min(axis=0) - reach, inside.max(axis=0) + reach])
     points, spacing = _grid(bounds, _FINE_CELLS)
     # Most cells of a box round an object are far from it.
-    near = cKDTree(inside).query(points, distance_upper_bound=reach)[0] < np.inf
-    return _votes(masks, cameras, (points[near], spacing), support_plane)
+    near = points[_near(points, inside, coarse.spacing)]
+    return _votes(masks, cameras, (near, spacing), support_plane)
 
 
 def silhouette(
@@ -112,7 +112,7 @@ def silhouette(
     """
     width, height = camera.size
     pixels, depth = camera.project(points)
-    seen = np.isfinite(pixels).all(axis=1)
+    seen = np.isfinite(pixels[:, 0])
     if not seen.any():
         return np.zeros((height, width), np.uint8)
     cell_px = spacing * float(camera.intrinsics[0, 0]) / float(np.median(depth[seen]))
@@ -132,6 +132,18 @@ def _grid(bounds: Float[np.ndarray, "2 3"], cells: int) -> tuple[Float[np.ndarra
     spacing = float((bounds[1] - bounds[0]).max()) / cells
     axes = [np.arange(low + spacing / 2, high, spacing) for low, high in bounds.T]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3), spacing
+
+
+def _near(
+    points: Float[np.ndarray, "P 3"], inside: Float[np.ndarray, "Q 3"], spacing: float
+) -> Bool[np.ndarray, " P"]:
+    """Which points lie within two cells of `inside`, the centres of cells; none further out than that."""
+    low = inside.min(axis=0) - 3.5 * spacing
+    cells = np.floor((inside - low) / spacing).astype(int)
+    occupied = np.zeros(cells.max(axis=0) + 5, bool)
+    occupied[tuple(cells.T)] = True
+    occupied = ndimage.binary_dilation(occupied, np.ones((3, 3, 3), bool), iterations=2)
+    return occupied[tuple(np.floor((points - low) / spacing).astype(int).T)]
 
 
 def _votes(

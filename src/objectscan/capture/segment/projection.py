@@ -36,11 +36,13 @@ class PhotoCamera:
         """Pixel (x, y) and depth of points; pixels are NaN behind the camera or far beside the photo."""
         rotation = self.world_from_camera[:3, :3]
         local = (points - self.world_from_camera[:3, 3]) @ rotation
-        depth = local[:, 2]
-        rays = local[:, :2] / np.where(depth > 1e-9, depth, np.nan)[:, None]
-        with np.errstate(invalid="ignore"):
-            outside = ~(np.abs(rays) <= _FIELD_MARGIN * self._corner_ray()).all(axis=1)
-        rays[outside] = 0
+        depth = local[:, 2].copy()
+        reach_x, reach_y = _FIELD_MARGIN * self._corner_ray()
+        # Column by column: numpy's reductions along a short axis take half the time of all this.
+        outside = (depth <= 1e-9) | (np.abs(local[:, 0]) > reach_x * depth)
+        outside |= np.abs(local[:, 1]) > reach_y * depth
+        local[outside, 2] = np.inf
+        rays = local[:, :2] / local[:, 2:]
         if any(self.lens.distortion):
             pixels = self._distorted(np.column_stack([rays, np.ones(len(rays))]))
         else:

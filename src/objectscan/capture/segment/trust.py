@@ -16,7 +16,7 @@ _MOST_SHARE = 0.98
 _POINTS_INSIDE = 0.6
 """Least share of the object points' projections on the mask."""
 _LEAST_AGREEMENT = 0.7
-"""Least IoU of a mask with the silhouette of the hull, which itself is fat by about 5 points."""
+"""Least IoU of a mask with the silhouette of the hull, as a share of the set's median."""
 _NEAR_POINT_PX = 3
 
 Mask = UInt8[np.ndarray, "H W"]
@@ -45,7 +45,7 @@ def trust(
         mask: At the photo's size.
         certainty: From `certainty_of`.
         points_inside: From `share_of_points`; None without points.
-        agreement: IoU with the hull's silhouette; None without a hull.
+        agreement: With the hull, from `Consensus.agreement`; None without a hull.
     """
     confidence = min(certainty, 1.0 if agreement is None else agreement)
     problem = _problem(mask)
@@ -57,10 +57,10 @@ def trust(
 
 
 def certainty_of(mask: Mask) -> float:
-    """How decided a soft mask is: 1 if all values are 0 or 255, 0 if all are in the middle or it is empty."""
+    """How decided a soft mask is: 1 if all values are 0 or 255, 0 if none is above the middle."""
     share = mask.astype(np.float32) / 255
     total = float(share.sum())
-    return 0.0 if total == 0 else max(0.0, 1 - 2 * float(np.minimum(share, 1 - share).sum()) / total)
+    return 0.0 if total == 0 else 1 - float(np.minimum(share, 1 - share).sum()) / total
 
 
 def share_of_points(mask: Mask, points: Float[np.ndarray, "P 3"], camera: PhotoCamera) -> float | None:
