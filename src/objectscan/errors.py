@@ -10,14 +10,25 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ TooFewViews                  not enough usable photos
  │  ├ BadRecipe                    an unknown preset or option, or a value out of range
  │  ├ BadMesh                      a mesh file can't be used
- │  └ BadWorkspace                 the output folder holds something else, or can't be written
+ │  ├ BadWorkspace                 the output folder holds something else, or can't be written
+ │  ├ BadServiceSetup              addresses or settings of the service do not fit together
+ │  ├ BadKey                       a storage key or tenant name that could lead elsewhere
+ │  ├ UnknownJob                   no such job for this tenant
+ │  ├ UnknownKey                   no such API key for this tenant
+ │  ├ WrongState                   the job's state does not allow it
+ │  ├ IdempotencyConflict          the key was used for another request
+ │  └ QuotaExceeded                the tenant has no room left
  ├ ReconstructionError             the photos did not work out      exit 3
  │  ├ EmptyForeground              no volume is inside all masks
  │  ├ OptimisationDiverged         a value became NaN or infinite
  │  └ UvFailed                     no texture layout could be made
  ├ ResourceError                   this machine can't do it         exit 4
  │  ├ NotEnoughMemory              the estimate is above what is free
- │  └ MissingDependency            an optional package is not installed
+ │  ├ MissingDependency            an optional package is not installed
+ │  ├ DatabaseFailed               the database can't be reached or refuses
+ │  ├ StorageFailed                the object storage can't be reached or refuses
+ │  ├ WorkerLost                   the process that ran the job died
+ │  └ TimeLimitReached             the job ran longer than it may
  ├ ExportError                     a file could not be written      exit 5
  └ Cancelled                       stopped on request               exit 130
 """
@@ -104,6 +115,48 @@ class BadWorkspace(InputError):
     code = "bad_workspace"
 
 
+class BadServiceSetup(InputError):
+    """Addresses or settings of the service do not fit together."""
+
+    code = "bad_service_setup"
+
+
+class BadKey(InputError):
+    """A storage key or tenant name could lead out of the tenant's part of the storage."""
+
+    code = "bad_key"
+
+
+class UnknownJob(InputError):
+    """There is no such job for this tenant."""
+
+    code = "unknown_job"
+
+
+class UnknownKey(InputError):
+    """There is no such API key for this tenant."""
+
+    code = "unknown_key"
+
+
+class WrongState(InputError):
+    """The job's state does not allow what was asked."""
+
+    code = "wrong_state"
+
+
+class IdempotencyConflict(InputError):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+
+
+class QuotaExceeded(InputError):
+    """The tenant has no room left for jobs or files."""
+
+    code = "quota_exceeded"
+
+
 class ReconstructionError(ObjectscanError):
     """The photos did not work out."""
 
@@ -146,6 +199,30 @@ class MissingDependency(ResourceError):
     """An optional package is not installed."""
 
     code = "missing_dependency"
+
+
+class DatabaseFailed(ResourceError):
+    """The database can't be reached, or refuses."""
+
+    code = "database_failed"
+
+
+class StorageFailed(ResourceError):
+    """The object storage can't be reached, or refuses."""
+
+    code = "storage_failed"
+
+
+class WorkerLost(ResourceError):
+    """The process that ran the job died."""
+
+    code = "worker_lost"
+
+
+class TimeLimitReached(ResourceError):
+    """The job ran longer than it may."""
+
+    code = "time_limit_reached"
 
 
 class ExportError(ObjectscanError):
