@@ -29,7 +29,7 @@ def next_waiting(connection: sa.Connection) -> int | None:
     candidates = connection.execute(heads).all()
     if not candidates:
         return None
-    started = dict(connection.execute(_started_recently()).tuples().all())
+    started: dict[str, int] = {row.tenant: row.started for row in connection.execute(_started_recently())}
     best = min(candidates, key=lambda head: (-head[0], started.get(head[1], 0), head[2]))
     return int(best[2])
 
