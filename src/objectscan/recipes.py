@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -122,6 +122,23 @@ def recipe_for(preset: str, overrides: Mapping[str, Any] | None = None) -> Recip
 def expanded(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values, for the job record."""
     return dataclasses.asdict(recipe)
+
+
+def recipe_from(values: Mapping[str, Any]) -> Recipe:
+    """The inverse of `expanded`, for the job record.
+
+    Raises:
+        BadRecipe: An option of it is not known any more.
+    """
+    return recipe_for(STANDARD.preset, dict(_leaves(values)))
+
+
+def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
 
 
 def _replaced(options: Any, path: list[str], value: Any, full_name: str) -> Any:

@@ -157,7 +157,7 @@ def try_again(
         "state": "queued", "failures": failures, "not_before": now() + limits.backoff_s(failures),
         "error": error_values(error), **(changes or {}),
     }  # fmt: skip
-    data = {"reason": error.code, "failures": failures, **({"preset": changes["preset"]} if changes else {})}
+    data = {"reason": error.code, "failures": failures, "is_smaller": changes is not None}
     return _write(database, job, "queued", values, data)
 
 

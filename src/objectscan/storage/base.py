@@ -99,12 +99,16 @@ class TenantStorage:
 
     def get_file(self, key: str, path: Path) -> None:
         """Write a file to a local path, whole or not at all."""
+        chunks = self.get(key)  # refuses a bad key before any folder is made
         part = path.with_name(path.name + ".part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            for chunk in self.get(key):
-                file.write(chunk)
-        part.replace(path)
+        try:
+            with part.open("wb") as file:
+                file.writelines(chunks)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
     def head(self, key: str) -> StoredFile:
         """What is known of a file.
