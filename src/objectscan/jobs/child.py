@@ -9,7 +9,6 @@ Run as `python -m objectscan.jobs.child`. It never touches the database or the s
 from __future__ import annotations
 
 import json
-import math
 import os
 import queue
 import signal
@@ -25,6 +24,7 @@ from typing import IO, Any, Protocol
 import psutil
 
 from objectscan.errors import Cancelled, ObjectscanError
+from objectscan.jobs.plain import to_json
 from objectscan.stages import Outlook
 from objectscan.types import Progress, ProgressFn
 
@@ -143,7 +143,7 @@ class Child:
         self._say("failed", error=values, kind=kind, **resource_facts())
 
     def _say(self, event: str, **values: Any) -> None:
-        self._answers.write(json.dumps(_plain({"event": event, **values})).encode() + b"\n")
+        self._answers.write(to_json({"event": event, **values}).encode() + b"\n")
         self._answers.flush()
 
 
@@ -200,19 +200,6 @@ def _kind(error: ObjectscanError) -> str:
 def _kind_of_defect(error: Exception) -> str:
     is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's
     return "memory" if is_memory else "machine"
-
-
-def _plain(value: Any) -> Any:
-    """Values that JSON and every database can hold: no NaN, nothing but text, numbers, lists and objects."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int):
-        return value
-    return str(value).replace("\0", "")
 
 
 def main(work: Work) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from objectscan.errors import BadServiceSetup, DatabaseFailed, MissingDependency
+from objectscan.jobs.plain import to_json
 
 _BUSY_S = 10
 _TROUBLE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
@@ -130,7 +131,9 @@ def _engine(text: str) -> sa.Engine:
             hint="Use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.",
         )
     try:
-        return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        return sa.create_engine(
+            url, pool_pre_ping=True, json_serializer=to_json, connect_args={"connect_timeout": 5}
+        )
     except ModuleNotFoundError as problem:
         raise MissingDependency(
             f"The driver of {url.drivername} is not installed.", hint="pip install 'objectscan[postgres]'"
@@ -143,7 +146,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
             "Jobs can't live in a database in memory: workers are other processes.",
             hint="Name a file: sqlite:///FOLDER/jobs.db.",
         )
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_S})
+    engine = sa.create_engine(url, json_serializer=to_json, connect_args={"timeout": _BUSY_S})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -30,6 +30,8 @@ def log_as_json(stream: TextIO | None = None, *, level: int = logging.INFO) -> l
             ],
         )
     )
+    logging.captureWarnings(True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells each of its plugins
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)

@@ -38,7 +38,7 @@ _ALLOCATOR = {
 """Read by torch 2.9 and later, and by those before."""
 _RENEW_S = 10.0
 _LONGEST_WAIT_S = 60.0
-_LINGER_S = 5.0
+_LINGER_S = 1.0
 """How long Celery may take to end once nothing is at work; a broker that is away can hold it for ever."""
 
 
@@ -75,6 +75,7 @@ class Worker:
         self._database.upgrade()
         workers.enter(self._database, self.id, self._host, os.getpid())
         signals.worker_shutting_down.connect(self._ask_to_stop, weak=False)
+        signals.setup_logging.connect(_leave_logging, weak=False)
         threads = [
             threading.Thread(target=target, name=target.__name__, daemon=True)
             for target in (self._poll, self._keep_house, self._sweep)
@@ -232,6 +233,10 @@ def _reason_to_replace(child: ChildProcess, facts: dict[str, Any], setup: Setup)
     if fragmentation is not None and fragmentation > float(settings["child_fragmentation"]):
         return f"its GPU memory is fragmented by {fragmentation:.0%}"
     return None
+
+
+def _leave_logging(**_: object) -> None:
+    """Listening to the signal is what keeps Celery from setting levels and handlers of its own."""
 
 
 def _consume(app: Celery, worker_id: str) -> int:

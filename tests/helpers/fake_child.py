@@ -1,0 +1,97 @@
+"""A worker's child whose work costs no processor time. What it does stands in `plan.json` among the photos.
+
+stages: names; stage_s: how long each takes; trouble: a stage to misbehave in, once or always; how: kill,
+defect, photos, memory, deaf, full, leak. FAKE_LOG names a file that gets a line `JOB stage PID` for
+each stage that ran.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from objectscan.errors import BadMasks, Cancelled, NotEnoughMemory
+from objectscan.jobs.child import Order, main
+from objectscan.types import Progress
+
+STAGES = ("capture", "shape", "refine", "preview")
+_TICK_S = 0.02
+
+
+class FakeWork:
+    def prepare(self) -> None:
+        time.sleep(float(os.environ.get("FAKE_PREPARE_S", "0")))
+        if os.environ.get("FAKE_PREPARE") == "fail":
+            raise RuntimeError("no engine")
+        print("a library that prints")
+
+    def shares(self, order: Order):
+        return tuple((stage, 1.0) for stage in STAGES)
+
+    def run(self, order: Order, report, cancelled):
+        plan = json.loads((order.photos / "plan.json").read_text())
+        for stage in plan.get("stages", STAGES):
+            done = order.out / f"{stage}.done"
+            if done.exists():
+                continue
+            note(f"{order.id} {stage} {os.getpid()}")
+            self._stage(stage, order, plan, report, cancelled)
+            write(done, b"")
+        write(order.out / "model.glb", f"{order.id} {order.recipe['preset']}".encode())
+        write(order.out / "report.json", b"{}")
+        return {"grade": "high", "score": 0.9, "reason": "a fake", "pid": os.getpid()}
+
+    def _stage(self, stage, order, plan, report, cancelled):
+        began, length_s = time.monotonic(), plan.get("stage_s", 0.0)
+        while True:
+            share = min(1.0, (time.monotonic() - began) / length_s) if length_s else 1.0
+            report(Progress(stage, share))
+            if cancelled():
+                raise Cancelled("Stopped on request.")
+            self._misbehave(stage, order, plan)
+            if share >= 1.0:
+                return
+            time.sleep(_TICK_S)
+
+    def _misbehave(self, stage, order, plan):
+        if plan.get("trouble") != stage:
+            return
+        once = order.out / "trouble"
+        if plan.get("once") and once.exists():
+            return
+        once.touch()
+        how = plan["how"]
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "defect":
+            raise RuntimeError("the cat stood on the keyboard")
+        if how == "photos":
+            raise BadMasks("The mask of 'a.png' is empty.", hint="Make another.")
+        if how == "memory":
+            raise NotEnoughMemory("About 99 GB of memory are needed.", details={"share": float("nan")})
+        if how == "full":
+            write(Path("/dev/full"), b"x" * 100_000)
+        if how == "leak":
+            FakeWork.held = bytearray(os.urandom(1) * 80_000_000)
+        while how == "deaf":
+            time.sleep(_TICK_S)
+
+
+def write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+
+
+def note(line: str) -> None:
+    if "FAKE_LOG" in os.environ:
+        with open(os.environ["FAKE_LOG"], "a") as file:
+            file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)
+    main(FakeWork())
