@@ -1,7 +1,8 @@
 """A worker's child whose work costs no processor time. What it does stands in `plan.json` among the photos.
 
-stages: names; stage_s: how long each takes; trouble: a stage to misbehave in, once or always; how: kill,
-defect, photos, memory, deaf, full, leak. FAKE_LOG names a file that gets a line `JOB stage PID` for
+stages: names; stage_s: how long each takes; slow: a stage that takes slow_s, or for ever, each time or
+slow_once; trouble: a stage to misbehave in, once or always; how: kill, defect, photos, memory, deaf, full,
+leak; picture, report: whether it writes them early; fragmentation: of the GPU memory, in the end. FAKE_LOG names a file that gets a line `JOB stage PID` for
 each stage that ran.
 """
 
@@ -14,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import objectscan.jobs.child
 from objectscan.errors import BadMasks, Cancelled, NotEnoughMemory
 from objectscan.jobs.child import Order, main
 from objectscan.types import Progress
@@ -43,10 +45,17 @@ class FakeWork:
             write(done, b"")
         write(order.out / "model.glb", f"{order.id} {order.recipe['preset']}".encode())
         write(order.out / "report.json", b"{}")
+        if "fragmentation" in plan:
+            facts = {"memory_bytes": 1, "fragmentation": plan["fragmentation"]}
+            objectscan.jobs.child.resource_facts = lambda: facts
         return {"grade": "high", "score": 0.9, "reason": "a fake", "pid": os.getpid()}
 
     def _stage(self, stage, order, plan, report, cancelled):
-        began, length_s = time.monotonic(), plan.get("stage_s", 0.0)
+        began, length_s = time.monotonic(), self._length_s(stage, order, plan)
+        if plan.get("picture"):
+            write(order.out / "progress.webp", b"picture")
+        if plan.get("report"):
+            write(order.out / "report.json", b"{}")
         while True:
             share = min(1.0, (time.monotonic() - began) / length_s) if length_s else 1.0
             report(Progress(stage, share))
@@ -56,6 +65,15 @@ class FakeWork:
             if share >= 1.0:
                 return
             time.sleep(_TICK_S)
+
+    def _length_s(self, stage, order, plan):
+        if plan.get("slow") != stage:
+            return plan.get("stage_s", 0.0)
+        once = order.out / "slow"
+        if plan.get("slow_once") and once.exists():
+            return 0.0
+        once.touch()
+        return plan.get("slow_s", 600.0)
 
     def _misbehave(self, stage, order, plan):
         if plan.get("trouble") != stage:

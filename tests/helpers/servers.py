@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_DEADLINE_S = 60.0
+_DEADLINE_S = 120.0
 
 
 class MissingServer(AssertionError):

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from helpers.servers import until
 from objectscan.jobs.database import Database
 from objectscan.jobs.events import events_after
@@ -25,9 +27,22 @@ from objectscan.storage import Storage, open_storage
 _TESTS = Path(__file__).parents[1]
 _SOURCE = _TESTS.parent / "src"
 QUICK = {
-    "lease_s": 3.0, "heartbeat_s": 0.5, "poll_s": 0.3, "reap_s": 0.3, "backoff_cap_s": 0.1,
+    "lease_s": 20.0, "heartbeat_s": 0.5, "poll_s": 0.3, "reap_s": 0.3, "backoff_cap_s": 0.1,
     "stop_grace_s": 3.0, "child_start_s": 60.0,
 }  # fmt: skip
+
+
+FAKE_CHILD = (sys.executable, "-m", "helpers.fake_child")
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process ended, collected or not."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def child_variables(service: Service) -> dict[str, str]:
+    """What the fake child needs in its environment."""
+    return {"PYTHONPATH": os.pathsep.join([str(_SOURCE), str(_TESTS)]), "FAKE_LOG": str(service.log)}
 
 
 class Service:
@@ -60,7 +75,7 @@ class Service:
     def job(self, job_id: str, tenant: str = "a") -> Job:
         return get_job(self.database, tenant, job_id)
 
-    def wait(self, job_id: str, *states: str, tenant: str = "a", timeout_s: float = 60.0) -> Job:
+    def wait(self, job_id: str, *states: str, tenant: str = "a", timeout_s: float = 120.0) -> Job:
         wanted = states or ("succeeded",)
         until(
             lambda: self.job(job_id, tenant).state in wanted, timeout_s=timeout_s,
@@ -85,8 +100,7 @@ class Service:
         return [event.kind for event in found if event.kind != "progress"]
 
     def start_worker(self, **environment: str) -> subprocess.Popen[bytes]:
-        paths = os.pathsep.join([str(_SOURCE), str(_TESTS)])
-        variables = {**environment_of(self.settings), "PYTHONPATH": paths, "FAKE_LOG": str(self.log)}
+        variables = {**environment_of(self.settings), **child_variables(self)}
         with self.worker_log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "helpers.fake_worker"], cwd=self.folder, stdout=log, stderr=log,
@@ -103,7 +117,7 @@ class Service:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             try:
-                process.wait(20)
+                process.wait(60)
             finally:
                 process.kill()
                 process.wait()

@@ -89,7 +89,7 @@ class Worker:
             self._stop.set()
             for thread in threads:
                 thread.join()
-            self._end()
+            self.close()
 
     def work(self) -> bool:
         """Run the job whose turn it is; False if none is due.
@@ -113,6 +113,16 @@ class Worker:
                 self._job_id = None
             self._after(child, run.facts)
             return True
+
+    def close(self) -> None:
+        """End the child and leave the list of workers. Waits for a job that is at work."""
+        with self._busy:
+            self._drop_child()
+        try:
+            workers.leave(self._database, self.id)
+        except ObjectscanError as problem:
+            log.warning("%s", problem, extra={"worker": self.id})
+        self._database.close()
 
     def _ready_child(self) -> ChildProcess:
         if self._child is not None and self._child.is_alive:
@@ -206,17 +216,8 @@ class Worker:
         with self._busy:
             pass
         time.sleep(_LINGER_S)
-        self._end()
+        self.close()
         os._exit(0)
-
-    def _end(self) -> None:
-        with self._busy:
-            self._drop_child()
-        try:
-            workers.leave(self._database, self.id)
-        except ObjectscanError as problem:
-            log.warning("%s", problem, extra={"worker": self.id})
-        self._database.close()
 
 
 def _reason_to_replace(child: ChildProcess, facts: dict[str, Any], setup: Setup) -> str | None:
