@@ -2,8 +2,8 @@
 
 stages: names; stage_s: how long each takes; slow: a stage that takes slow_s, or for ever, each time or
 slow_once; trouble: a stage to misbehave in, once or always; how: kill, defect, photos, memory, deaf, full,
-leak; picture, report: whether it writes them early; fragmentation: of the GPU memory, in the end. FAKE_LOG names a file that gets a line `JOB stage PID` for
-each stage that ran.
+leak; picture, report: whether it writes them early; fragmentation: of the GPU memory, in the end.
+FAKE_LOG names a file that gets a line `JOB stage PID` for each stage that ran.
 """
 
 from __future__ import annotations

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -231,11 +230,8 @@ def test_progress_is_written_while_a_job_runs(service, worker):
     assert service.job(job_id).fraction == 1.0
 
 
-def test_the_worker_itself_loads_no_torch():
-    import subprocess
-
+def test_the_worker_itself_loads_no_torch(variables):
     code = "import sys, objectscan.jobs.worker, objectscan.jobs.sweep; print('torch' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")})  # fmt: skip
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
     assert CHILD_COMMAND[1:] == ("-m", "objectscan.jobs.child")

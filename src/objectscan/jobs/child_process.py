@@ -50,6 +50,7 @@ class ChildProcess:
         self._last_lines: deque[str] = deque(maxlen=20)
         self.job_id: str | None = None
         self.jobs_done = 0
+        self._is_gone = False
         self._threads = [
             threading.Thread(target=read, args=(pipe,), daemon=True)
             for read, pipe in ((self._read, self._process.stdout), (self._log, self._process.stderr))
@@ -92,7 +93,7 @@ class ChildProcess:
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
-        except OSError as problem:
+        except (OSError, ValueError) as problem:  # its pipe broke, or was closed when it was killed
             raise self._death() from problem
 
     def next_message(self, timeout_s: float) -> dict[str, Any] | None:
@@ -136,12 +137,15 @@ class ChildProcess:
 
     def kill(self) -> None:
         """End it and everything it started: SIGTERM, then SIGKILL. Returns when it is gone."""
+        if self._is_gone:  # its id may be another's by now
+            return
         family = self._family()
         self._signal(family, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_TERMINATE_S)
         self._signal(family, signal.SIGKILL)
         self._process.wait()
+        self._is_gone = True
         for thread in self._threads:
             thread.join(_CLOSE_S)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):

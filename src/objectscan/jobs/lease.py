@@ -30,6 +30,7 @@ class LeaseKeeper:
         self._lease_s, self._heartbeat_s = lease_s, heartbeat_s
         self._tick_s = min(_TICK_S, heartbeat_s)
         self._progress: StageProgress | None = None
+        self._written: StageProgress | None = None
         self._told: StageProgress | None = None
         self._heard: Beat = "go on"
         self._renewed = time.monotonic()
@@ -62,7 +63,7 @@ class LeaseKeeper:
             began = time.monotonic()
             try:
                 is_due = began - self._renewed >= self._heartbeat_s
-                if is_due or self._progress is not self._told:
+                if is_due or self._progress is not self._written:
                     self._heard = self._beat()
                     self._renewed = began if self._heard != "lost" else self._renewed
                 elif self._heard == "go on":
@@ -76,5 +77,6 @@ class LeaseKeeper:
             told is None or progress.stage != told.stage or progress.fraction - told.fraction >= _NOTABLE
         )
         answer = beat(self._database, self._job, self._lease_s, progress, tell=is_notable)
-        self._told = progress
+        self._written = progress
+        self._told = progress if is_notable else told
         return answer
