@@ -94,7 +94,7 @@ class FakeWork:
         if how == "full":
             write(Path("/dev/full"), b"x" * 100_000)
         if how == "leak":
-            FakeWork.held = bytearray(os.urandom(1) * 80_000_000)
+            FakeWork.held = bytearray(b"x") * 200_000_000
         while how == "deaf":
             time.sleep(_TICK_S)
 

@@ -79,5 +79,6 @@ def test_progress_is_told_as_an_event_at_each_stage_and_each_hundredth(service, 
     told = [event.data for event in events_after(service.database, "a", 0) if event.kind == "progress"]
     assert [(data["stage"], data["fraction"]) for data in told] == [
         ("shape", 0.1),
-        ("shape", 0.112), ("refine", 0.112),
+        ("shape", 0.112),
+        ("refine", 0.112),
     ]

@@ -206,7 +206,12 @@ def main(work: Work) -> None:
     """Serve on the standard pipes. Whatever libraries print goes to standard error instead of the answers."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    Child(work, sys.stdin.buffer, answers).serve()
+    try:
+        Child(work, sys.stdin.buffer, answers).serve()
+    except BaseException:
+        # Not by the interpreter's own exit: it aborts where a thread waits for standard input.
+        traceback.print_exc()
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -145,6 +145,7 @@ class ChildProcess:
             self._process.wait(_TERMINATE_S)
         self._signal(family, signal.SIGKILL)
         self._process.wait()
+        psutil.wait_procs(family, timeout=_TERMINATE_S)
         self._is_gone = True
         for thread in self._threads:
             thread.join(_CLOSE_S)
