@@ -28,6 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "stages": BASE,
     "workspace": BASE | {"archive"},
     "delivery": BASE | {"mesh", "render", "report", "recipes", "workspace", "stages"},
+    "storage": BASE,
+    "jobs": BASE
+    | {"settings", "recipes", "render", "engines", "stages", "pipeline", "storage"},
     "pipeline": BASE
     | {"settings", "recipes", "capture", "engines", "mesh", "render", "report", "memory", "archive", "stages"}
     | {"workspace", "delivery"},
