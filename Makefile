@@ -9,7 +9,7 @@ SAMPLE := samples/rocket
 OUT ?= out/sample
 PRESET ?= standard
 
-.PHONY: setup run test lint types fmt bench docs lock clean
+.PHONY: setup run test test-gpu lint types fmt bench docs lock clean
 
 setup: .venv/installed
 
@@ -25,6 +25,10 @@ run: setup
 
 test: setup tests/validator/node_modules/.package-lock.json
 	$(BIN)/python -m pytest -n 2
+
+# The renderer on a CUDA GPU against the CPU; needs a CUDA build of torch in .venv.
+test-gpu: setup
+	$(BIN)/python -m pytest --override-ini addopts="-q --strict-markers --timeout=600" tests/gpu
 
 # Khronos' validator; installed here, once, because test workers run side by side.
 tests/validator/node_modules/.package-lock.json: tests/validator/package-lock.json

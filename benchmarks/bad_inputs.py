@@ -1,10 +1,11 @@
 """Run odd and broken inputs through the library and compare what happens with what should.
 
-    python benchmarks/bad_inputs.py --data FOLDER
+    python benchmarks/bad_inputs.py --data FOLDER [--command]
 
 FOLDER holds `cases.json` (name, kind, path, verdict, reason, warn) and the files it names. Cases of kind
 `file` are put into a capture of 8 good photos in place of one; cases of kind `cameras` get 8 photos.
-Prints a JSON table; the exit code is 1 if any case went wrong.
+With `--command` each case also goes through `objectscan ingest` in a process of its own: exit code, a message
+that names the file, no traceback. Prints a JSON table; the exit code is 1 if any case went wrong.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -46,7 +48,9 @@ class Outcome:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with cases.json")
-    data = parser.parse_args().data
+    parser.add_argument("--command", action="store_true", help="also through the command, 2 s a case")
+    arguments = parser.parse_args()
+    data = arguments.data
     cases = [
         case for case in json.loads((data / "cases.json").read_text()) if case["kind"] in ("file", "cameras")
     ]
@@ -56,7 +60,12 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             run = file_case if case["kind"] == "file" else cameras_case
             outcome = run(data / case["path"], Path(folder))
-        rows.append(row_of(case, outcome, data, time.perf_counter() - started))
+            seconds = time.perf_counter() - started
+            row = row_of(case, outcome, data, seconds)
+            if arguments.command:
+                row.update(through_command(case, Path(folder)))
+                row["right"] &= row["command_right"]
+        rows.append(row)
     wrong = [row["name"] for row in rows if not row["right"]]
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"cases": rows, "total": len(rows), "wrong": wrong, "peak_bytes": peak_bytes}, indent=1))
@@ -88,6 +97,39 @@ def row_of(case: dict, outcome: Outcome, data: Path, seconds: float) -> dict:
         "difference_to_control": difference,
         "seconds": round(seconds, 3),
     }
+
+
+def through_command(case: dict, folder: Path) -> dict:
+    """What `objectscan ingest` says to the capture that the case left in `folder`.
+
+    A dropped file leaves 7 good photos: the command goes on, and its warning names the file. (The file alone
+    would be a capture of no cameras.)
+    """
+    command = [sys.executable, "-m", "objectscan.cli.main", "ingest", str(folder), "-o", str(folder / "out")]
+    for photo in sorted((folder / "images").iterdir()):
+        add_mask(photo, folder / "masks" / f"{photo.stem}.png")
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    said = run.stdout + run.stderr
+    named = Path(case["path"]).name if case["kind"] == "file" else "transforms.json"
+    refuses = case["verdict"] == "reject"
+    right = "Traceback" not in said and run.returncode == (2 if refuses else 0)
+    right &= case["verdict"] == "accept" or named in said
+    return {"command_right": right, "command_exit_code": run.returncode, "command_said": said[-400:]}
+
+
+def add_mask(photo: Path, mask: Path) -> None:
+    """A round mask for a photo without alpha, so that `ingest` has one for each."""
+    try:
+        decoded = decode_photo(photo)
+    except ObjectscanError:
+        return
+    if decoded.alpha is not None and decoded.alpha.min() < 255:
+        return
+    mask.parent.mkdir(exist_ok=True)
+    width, height = decoded.size
+    rows, columns = np.mgrid[:height, :width]
+    inside = (columns - width / 2) ** 2 + (rows - height / 2) ** 2 < (0.3 * min(width, height)) ** 2
+    Image.fromarray((inside * 255).astype(np.uint8)).save(mask)
 
 
 def file_case(file: Path, folder: Path) -> Outcome:

@@ -19,10 +19,15 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def needs(requirement: str) -> str | None:
+def needs(requirement: str, *, ours: bool = False) -> str | None:
     """Name of a requirement that applies here, without extras."""
     text, _, marker = requirement.partition(";")
-    if "extra" in marker or "nvidia" in text or 'sys_platform == "win32"' in marker or "Windows" in marker:
+    if (
+        "extra" in marker
+        or ("nvidia" in text and not ours)
+        or 'sys_platform == "win32"' in marker
+        or "Windows" in marker
+    ):
         return None
     match = re.match(r"\s*([A-Za-z0-9._-]+)", text)
     return normal(match.group(1)) if match else None
@@ -31,7 +36,7 @@ def needs(requirement: str) -> str | None:
 def closure(roots: list[str]) -> dict[str, str]:
     """Installed versions of the packages and of all that they need, by normal name."""
     found: dict[str, str] = {}
-    pending = [name for name in map(needs, roots) if name]
+    pending = [name for name in (needs(root, ours=True) for root in roots) if name]
     while pending:
         name = pending.pop()
         if name in found:

@@ -21,9 +21,9 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from objectscan.mesh.evidence import Evidence
-from objectscan.mesh.forward import ModelRenderer
 from objectscan.mesh.quality import evaluate
 from objectscan.mesh.studio import studio_environment
+from objectscan.render import TexturedModel
 from objectscan.types import (
     Camera,
     Capture,
@@ -206,7 +206,7 @@ def directions_around(count: int, offset: float) -> np.ndarray:
 def captures() -> tuple[Capture, Capture]:
     """(held-out views with photos, fit views of which only the cameras matter)."""
     vertices, faces = body()
-    truth = ModelRenderer(reconstruction(Model(vertices, vertices, faces, baked(3072))))
+    truth = TexturedModel.of(reconstruction(Model(vertices, vertices, faces, baked(3072))))
     held_out = []
     for k, direction in enumerate(directions_around(HELD_OUT_VIEWS, 0.4)):
         fine = truth.view(camera_at(direction, 2 * PHOTO_EDGE_PX))

@@ -110,6 +110,9 @@ def test_each_verb_is_documented_and_each_documented_verb_exists():
         "previews/",
         "stages/",
     } == set(verbs())
+    for group, verb in verbs().items():
+        named = {name.split()[1] for name in rows("cli.md") if name.split()[0] == group and " " in name}
+        assert not hasattr(verb, "commands") or named == set(verb.commands)
 
 
 def test_options_that_the_page_names_belong_to_their_verb():
@@ -117,6 +120,7 @@ def test_options_that_the_page_names_belong_to_their_verb():
         verb = verbs().get(title.split()[0])
         if verb is None:
             continue
+        verb = verb.commands[title.split()[1]] if hasattr(verb, "commands") else verb
         known = {option for parameter in verb.params for option in parameter.opts}  # type: ignore[attr-defined]
         named = set(re.findall(r"(?<![\w-])--?[a-z]+", f"{title} {words}"))
         assert named <= known, title
@@ -235,7 +239,8 @@ def test_locks_pin_every_dependency_and_no_cuda_build():
     assert names(project["dependencies"]) <= set(run)
     assert names(project["optional-dependencies"]["dev"]) <= set(develop)
     assert run.items() <= develop.items()
-    assert not [name for name in develop if name.startswith(("nvidia", "triton", "cuda"))]
+    compiler = {"nvidia-cuda-nvrtc"}  # for tests of the CUDA kernels without a GPU; ours, not torch's
+    assert not [name for name in {*develop} - compiler if name.startswith(("nvidia", "triton", "cuda"))]
 
 
 def test_the_changelog_has_a_section_for_what_comes_next():

@@ -21,7 +21,8 @@ ALLOWED: dict[str, set[str]] = {
     "render": BASE,
     "mesh": BASE | {"render"},
     "capture": BASE | {"settings", "recipes"},
-    "engines": BASE | {"settings", "recipes", "mesh", "render"},
+    "weights": BASE | {"settings"},
+    "engines": BASE | {"settings", "recipes", "mesh", "render", "weights"},
     "report": BASE | {"mesh"},
     "memory": BASE,
     "archive": BASE,
@@ -29,8 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "workspace": BASE | {"archive"},
     "delivery": BASE | {"mesh", "render", "report", "recipes", "workspace", "stages"},
     "storage": BASE,
-    "jobs": BASE
-    | {"settings", "recipes", "render", "engines", "stages", "pipeline", "storage"},
+    "jobs": BASE | {"settings", "recipes", "render", "capture", "engines", "stages", "pipeline", "storage"},
     "pipeline": BASE
     | {"settings", "recipes", "capture", "engines", "mesh", "render", "report", "memory", "archive", "stages"}
     | {"workspace", "delivery"},
@@ -125,7 +125,9 @@ print(time.process_time() - began, *[name for name in {HEAVY} if name in sys.mod
     assert min(float(answer[0]) for answer in answers) < 0.3
 
 
-@pytest.mark.parametrize("module", ["capture", "settings", "recipes", "errors", "types", "cli.main"])
+@pytest.mark.parametrize(
+    "module", ["capture", "settings", "recipes", "errors", "types", "cli.main", "cli.model_verbs"]
+)
 def test_a_part_that_computes_no_gradients_loads_no_torch(module: str):
     loaded = run_python(f"import sys, objectscan.{module}; print('torch' in sys.modules)")
     assert loaded.strip() == "False"

@@ -8,9 +8,14 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ BadCameras                   the camera file can't be used
  │  ├ BadMasks                     a mask is missing, empty or full
  │  ├ TooFewViews                  not enough usable photos
+ │  ├ PhotosUnusable               blurred, badly exposed, or without detail: no use to go on
+ │  ├ UnsafeArchive                an archive with hostile paths, too large, or damaged
  │  ├ BadRecipe                    an unknown preset or option, or a value out of range
  │  ├ BadMesh                      a mesh file can't be used
+ │  ├ BadSegmentationModel         a network for masks can't be used
+ │  ├ BadVideo                     a video can't be read, or is over a limit
  │  ├ BadWorkspace                 the output folder holds something else, or can't be written
+ │  ├ LicenceNotAccepted           weights were asked for before their licence was accepted by name
  │  ├ BadServiceSetup              addresses or settings of the service do not fit together
  │  ├ BadKey                       a storage key or tenant name that could lead elsewhere
  │  ├ UnknownJob                   no such job for this tenant
@@ -19,12 +24,18 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ IdempotencyConflict          the key was used for another request
  │  └ QuotaExceeded                the tenant has no room left
  ├ ReconstructionError             the photos did not work out      exit 3
+ │  ├ CamerasNotFound              where the photos were taken from can't be told, or not safely
  │  ├ EmptyForeground              no volume is inside all masks
+ │  ├ MasksNotFound                object and background can't be told apart
  │  ├ OptimisationDiverged         a value became NaN or infinite
  │  └ UvFailed                     no texture layout could be made
  ├ ResourceError                   this machine can't do it         exit 4
  │  ├ NotEnoughMemory              the estimate is above what is free
  │  ├ MissingDependency            an optional package is not installed
+ │  ├ MissingWeights               weights that an engine needs are not on this machine
+ │  ├ BadWeights                   a weight file is damaged, or not the one that was asked for
+ │  ├ DownloadFailed               the hub can't be reached, refuses, or lacks what was asked for
+ │  ├ NotEnoughSpace               the disk is too full for a download
  │  ├ DatabaseFailed               the database can't be reached or refuses
  │  ├ StorageFailed                the object storage can't be reached or refuses
  │  ├ WorkerLost                   the process that ran the job died
@@ -97,6 +108,18 @@ class TooFewViews(InputError):
     code = "too_few_views"
 
 
+class PhotosUnusable(InputError):
+    """Most photos of a set are blurred, badly exposed or show nothing to recognise."""
+
+    code = "photos_unusable"
+
+
+class UnsafeArchive(InputError):
+    """An archive has hostile paths or links, is too large once unpacked, or is damaged."""
+
+    code = "unsafe_archive"
+
+
 class BadRecipe(InputError):
     """An unknown preset or option, or a value out of range."""
 
@@ -109,10 +132,28 @@ class BadMesh(InputError):
     code = "bad_mesh"
 
 
+class BadSegmentationModel(InputError):
+    """A network file for masks is missing, damaged or of a kind that can't be used."""
+
+    code = "bad_segmentation_model"
+
+
+class BadVideo(InputError):
+    """A video can't be read, shows too little, or is over a limit."""
+
+    code = "bad_video"
+
+
 class BadWorkspace(InputError):
     """The output folder holds something else, or can't be written."""
 
     code = "bad_workspace"
+
+
+class LicenceNotAccepted(InputError):
+    """Weights were asked for before their licence was accepted by name."""
+
+    code = "licence_not_accepted"
 
 
 class BadServiceSetup(InputError):
@@ -164,10 +205,22 @@ class ReconstructionError(ObjectscanError):
     exit_code = 3
 
 
+class CamerasNotFound(ReconstructionError):
+    """Where the photos were taken from can't be told, or not safely; `details["reason"]` says why."""
+
+    code = "cameras_not_found"
+
+
 class EmptyForeground(ReconstructionError):
     """No volume is inside all masks."""
 
     code = "empty_foreground"
+
+
+class MasksNotFound(ReconstructionError):
+    """Object and background can't be told apart in too many photos."""
+
+    code = "masks_not_found"
 
 
 class OptimisationDiverged(ReconstructionError):
@@ -199,6 +252,30 @@ class MissingDependency(ResourceError):
     """An optional package is not installed."""
 
     code = "missing_dependency"
+
+
+class MissingWeights(ResourceError):
+    """Weights that an engine needs are not on this machine; the message names them."""
+
+    code = "missing_weights"
+
+
+class BadWeights(ResourceError):
+    """A weight file is damaged, or not the one that was asked for; the message names file and tensor."""
+
+    code = "bad_weights"
+
+
+class DownloadFailed(ResourceError):
+    """The hub can't be reached, refuses, or lacks what was asked for."""
+
+    code = "download_failed"
+
+
+class NotEnoughSpace(ResourceError):
+    """The disk is too full for a download."""
+
+    code = "not_enough_space"
 
 
 class DatabaseFailed(ResourceError):

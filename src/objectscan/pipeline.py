@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,10 @@ import objectscan
 from objectscan import version
 from objectscan.archive import capture_hash, reconstruction_arrays, reconstruction_from
 from objectscan.capture import ImageLimits, ingest, load_capture, split_views
+from objectscan.capture.plain import STAGES as PLAIN_STAGES
+from objectscan.capture.plain import PlainOptions, is_plain, plain_findings, posed_capture, was_plain
+from objectscan.capture.segment.model import segmenter_from
+from objectscan.capture.solve import SolveLimits
 from objectscan.delivery import Asset, deliver, judge
 from objectscan.engines.base import engine_named
 from objectscan.errors import BadWorkspace, InputError
@@ -23,12 +27,22 @@ from objectscan.recipes import Recipe, expanded
 from objectscan.settings import Settings
 from objectscan.stages import StageClock
 from objectscan.types import Capture, Progress, ProgressFn, Reconstruction, ignore_progress
-from objectscan.workspace import RESULT, Workspace, load_result, open_workspace, read_job, require_usable
+from objectscan.workspace import (
+    CAPTURE_FOLDER,
+    RESULT,
+    Workspace,
+    load_result,
+    open_workspace,
+    read_job,
+    require_usable,
+)
 
 __all__ = ["Asset", "deliver_folder", "never", "optimise", "read_capture", "reconstruct", "stage_shares"]
 
 _CAPTURE_SHARE, _EVALUATE_SHARE, _PREVIEW_SHARE = 0.01, 0.02, 0.05
 """Measured on the sample capture, two cores: 0.1 s, 1.4 s, 3.7 s of 57 s with the preset `preview`."""
+_PLAIN_SHARE = 0.3
+"""Cameras and masks of plain photos, against the rest as 1."""
 
 
 def never() -> bool:
@@ -43,7 +57,8 @@ def reconstruct(
     """Photos of one object in, a delivered textured asset and an honest quality report out.
 
     Args:
-        photos: A capture with cameras and masks, see docs/architecture/01-capture.md.
+        photos: A capture with cameras and masks, see docs/architecture/01-capture.md; or a folder of plain
+            photographs, whose cameras and masks are found first and kept in `out/capture`.
         recipe: What to make of it.
         out: The job's folder. A run that was stopped goes on after its last finished stage.
         settings: Limits of this machine.
@@ -61,6 +76,7 @@ def reconstruct(
     """
     require_usable(out)
     clock = StageClock(report, cancelled)
+    photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
     fit, held_out = split_views(capture, every=recipe.hold_out_every)
     job = _job(photos, capture, recipe, seed)
@@ -77,6 +93,7 @@ def optimise(
     """The first half of `reconstruct`: up to the engine's result, which stays in `out`."""
     require_usable(out)
     clock = StageClock(report, cancelled)
+    photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
     fit, _ = split_views(capture, every=recipe.hold_out_every)
     with open_workspace(out, _job(photos, capture, recipe, seed), overwrite=overwrite) as workspace:
@@ -123,18 +140,36 @@ def read_capture(photos: Path, settings: Settings, report: ProgressFn = ignore_p
     limits = ImageLimits(**settings.image_limits())
     capture = load_capture(photos) if is_ingested else ingest(photos, limits, report)
     report(Progress("capture", 1.0, f"{len(capture.views)} photos"))
+    if was_plain(photos):
+        return replace(capture, findings=(*plain_findings(photos), *capture.findings))
     return capture
 
 
-def stage_shares(recipe: Recipe) -> tuple[tuple[str, float], ...]:
-    """(stage, share of the whole time), in order, for `stages.Outlook`.
+def stage_shares(recipe: Recipe, *, plain: bool = False) -> tuple[tuple[str, float], ...]:
+    """(stage, share of the whole time), in order, for `stages.Outlook`; `plain` photos have more stages.
 
     Raises:
         BadRecipe: No such engine.
     """
     rest = 1.0 - _CAPTURE_SHARE - _EVALUATE_SHARE - _PREVIEW_SHARE
     engine = tuple((name, rest * share) for name, share in engine_named(recipe.engine).stages)
-    return (("capture", _CAPTURE_SHARE), *engine, ("evaluate", _EVALUATE_SHARE), ("preview", _PREVIEW_SHARE))
+    before = tuple((name, _PLAIN_SHARE * share) for name, share in PLAIN_STAGES) if plain else ()
+    after = ("evaluate", _EVALUATE_SHARE), ("preview", _PREVIEW_SHARE)
+    return (*before, ("capture", _CAPTURE_SHARE), *engine, *after)
+
+
+def _with_cameras(
+    photos: Path, recipe: Recipe, out: Path, clock: StageClock, *, seed: int, settings: Settings
+) -> tuple[Path, Recipe]:
+    """The capture to read, and the recipe for it: cameras found from photos alone are refined on the way."""
+    if not is_plain(photos):
+        return photos, recipe
+    options = PlainOptions(
+        ImageLimits(**settings.image_limits()), SolveLimits(threads=settings.threads),
+        segmenter_from(settings), seed,
+    )  # fmt: skip
+    posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
+    return posed, replace(recipe, refine_cameras=True)
 
 
 def _optimised(

@@ -27,7 +27,7 @@ class StereoOptions:
     """Depth from photo-consistency between neighbouring views, which carves what silhouettes cannot show."""
 
     enabled: bool = True
-    image_edge_px: int = 256
+    image_edge_px: int = 384
     """Longer image side at which views are matched."""
     neighbours: int = 4
     """Views that each view is matched with."""
@@ -62,6 +62,8 @@ class Budget:
 
     faces: int = 20_000
     texture_size_px: int = 1024
+    layout_timeout_s: int = 120
+    """How long xatlas may lay out the texture; after that a simple layout with more seams is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Recipe:
     budget: Budget = field(default_factory=Budget)
     refine_cameras: bool = False
     """Also optimise each view's pose and focal length. Off for exact cameras."""
-    hold_out_every: int = 8
+    hold_out_every: int = 10
     """Every n-th view is kept for evidence and never optimised against; 0 keeps none."""
 
 
@@ -116,12 +118,25 @@ def recipe_for(preset: str, overrides: Mapping[str, Any] | None = None) -> Recip
     recipe = PRESETS[preset]
     for name, value in (overrides or {}).items():
         recipe = _replaced(recipe, name.split("."), value, name)
+    _check_levels(recipe.shape)
     return recipe
 
 
 def expanded(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values, for the job record."""
     return dataclasses.asdict(recipe)
+
+
+def _check_levels(shape: ShapeOptions) -> None:
+    """The lists of `shape` go together: one value a level in each, at least one level."""
+    lists = {name: getattr(shape, name) for name in ("resolutions", "image_edges_px", "steps")}
+    for name, values in lists.items():
+        if any(not isinstance(value, int) or isinstance(value, bool) or value < 1 for value in values):
+            raise BadRecipe(f"shape.{name} is {list(values)}.", hint="Give whole numbers from 1 up.")
+    lengths = {len(values) for values in lists.values()}
+    if len(lengths) > 1 or 0 in lengths:
+        stated = ", ".join(f"shape.{name} {list(values)}" for name, values in lists.items())
+        raise BadRecipe(f"The levels don't match: {stated}.", hint="Give each as many values, one a level.")
 
 
 def recipe_from(values: Mapping[str, Any]) -> Recipe:

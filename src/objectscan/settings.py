@@ -49,10 +49,20 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("min_side_px", 64, "pixels", "Shorter side of the smallest photo that is used.", least=1),
     Setting("max_aspect", 8.0, "ratio", "Longer side / shorter side of the narrowest photo.", least=1),
     Setting("max_edge_px", 2048, "pixels", "Longer side to which larger photos are reduced.", least=64),
+    Setting("max_video_bytes", 4_000_000_000, "bytes", "Largest video that is read.", least=1),
+    Setting("max_video_duration_s", 600.0, "seconds", "Longest video that is read.", least=1),
+    Setting("max_video_frames", 40_000, "frames", "Most frames in a video; all are decoded.", least=1),
+    Setting("max_video_pixels", 36_000_000, "pixels", "Largest frame of a video.", least=4096),
+    Setting("segmentation_model", "", "file", "ONNX network for masks, of the kind of U2-Net, ISNet or "
+            "BiRefNet; empty means the bundled u2netp."),
+    Setting("segmentation_family", "", "name", "Whose normalisation that network wants: u2net, isnet or "
+            "birefnet; empty means by its name and size."),
     Setting("threads", 0, "threads", "Threads for computing; 0 means one for each usable processor core."),
     Setting("memory_share", 0.9, "share", "Share of the free memory that a run may plan to use.", most=1),
     Setting("cache_folder", "", "folder", "Where compiled kernels are kept; empty means beside the package, "
             "or in the user's cache folder if that can't be written."),
+    Setting("models", "", "folder", "Where model weights are kept; empty means objectscan/models in the "
+            "user's cache folder."),
     Setting("data_folder", "data", "folder", "Where a service keeps what has no other address: "
             "database, wake-up messages, files, work in progress."),
     Setting("database_url", "", "URL", "Jobs: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME; "
@@ -110,6 +120,11 @@ class Settings:
     def image_limits(self) -> dict[str, Any]:
         """The limits of the capture stage, by the field names of `capture.ImageLimits`."""
         return {name: self.values[name] for name in _IMAGE_LIMITS}
+
+    def video_limits(self) -> dict[str, Any]:
+        """The limits on videos, by the field names of `capture.limits.VideoLimits`."""
+        names = ("bytes", "duration_s", "frames", "pixels")
+        return {f"max_{name}": self.values[f"max_video_{name}"] for name in names}
 
     @property
     def threads(self) -> int:

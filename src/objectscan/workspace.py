@@ -26,6 +26,8 @@ from objectscan.types import Reconstruction
 JOB_FILE = "job.json"
 RESULT = "result"
 """Stage file of the engine's finished reconstruction."""
+CAPTURE_FOLDER = "capture"
+"""Cameras and masks that were found from plain photos; it may be there before the job is."""
 _LOCK_FILE = ".lock"
 _SOFTWARE = "objectscan"
 _UNFINISHED = ("stages/*.part", "previews/*.part", "*.part", ".*.part")
@@ -112,7 +114,8 @@ def require_usable(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise BadWorkspace(f"{folder} is a file.", hint="Choose a folder.")
-    others = sorted(path.name for path in folder.iterdir() if path.name != _LOCK_FILE)
+    ours = {_LOCK_FILE, CAPTURE_FOLDER} if _is_of_plain_photos(folder / CAPTURE_FOLDER) else {_LOCK_FILE}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in ours)
     if others and not _is_job(folder):
         raise BadWorkspace(
             f"{folder} holds other files, such as '{others[0]}'.",
@@ -189,6 +192,11 @@ def _key(job: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     """As it comes back from JSON: a live recipe's tuples become lists."""
     return json.loads(json.dumps(value))
+
+
+def _is_of_plain_photos(capture: Path) -> bool:
+    """Whether cameras were solved there, or are being solved: nobody else's folder looks like that."""
+    return (capture / "solve.json").is_file() or (capture / "work" / "photos").is_dir()
 
 
 def _is_job(folder: Path) -> bool:

@@ -21,7 +21,7 @@ def test_a_machine_in_order_passes_and_every_fact_is_told(capsys, monkeypatch):
     facts = _facts(capsys, 0)
     assert set(facts) == {
         "python", "packages", "settings", "processor", "memory", "disk", "shared memory", "kernel cache",
-        "torch", "gpu",
+        "torch", "gpu", "weights",
     }  # fmt: skip
     assert facts["memory"]["value"] == "8.0 GB free"
 

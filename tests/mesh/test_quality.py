@@ -13,8 +13,8 @@ import pytest
 
 from objectscan.errors import BadMasks, Cancelled, EmptyForeground, OptimisationDiverged
 from objectscan.mesh.evidence import Evidence
-from objectscan.mesh.forward import ModelRenderer
 from objectscan.mesh.quality import check_result, evaluate, texels_per_pixel, view_pair
+from objectscan.render import TexturedModel
 from objectscan.types import Capture, Mesh, Progress, ignore_progress
 
 
@@ -196,14 +196,14 @@ def test_a_photo_without_a_mask_is_named(mask) -> None:
     held_out, _ = module.captures()
     model = module.reconstruction(module.DAMAGES["2000 faces tex512"]())
     with pytest.raises(BadMasks, match=r"view_0\.png"):
-        view_pair(ModelRenderer(model), replace(held_out.views[0], mask=mask), held_out.views[0].camera)
+        view_pair(TexturedModel.of(model), replace(held_out.views[0], mask=mask), held_out.views[0].camera)
 
 
 def test_large_photos_are_compared_at_a_bounded_size() -> None:
     module = damages()
     held_out, _ = module.captures()
     model = module.reconstruction(module.DAMAGES["10000 faces tex1024"]())
-    pair = view_pair(ModelRenderer(model), held_out.views[0], held_out.views[0].camera, edge_px=200)
+    pair = view_pair(TexturedModel.of(model), held_out.views[0], held_out.views[0].camera, edge_px=200)
     assert pair.photo.coverage.shape == pair.render.coverage.shape == (200, 200)
     assert np.mean(pair.photo.mask != pair.render.mask) < 0.005
 

@@ -14,7 +14,7 @@ FEWEST_TO_SPLIT = 12
 """Below this the fit needs every view; reference: quality profile 2026-11."""
 
 
-def split_views(capture: Capture, *, every: int = 8) -> tuple[Capture, Capture]:
+def split_views(capture: Capture, *, every: int = 10) -> tuple[Capture, Capture]:
     """Split a capture into the views to fit and the views to hold out.
 
     Views are ordered by azimuth around the object, and held-out views are spread evenly in that order: one in

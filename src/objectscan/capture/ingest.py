@@ -113,7 +113,7 @@ def _read_capture(
         *_dropped(problems),
         *merge_findings(finding for result in results for finding in result.findings),
     ]
-    return Capture(views, posed.delivered_from_world, False, posed.bounds, tuple(findings))
+    return Capture(views, posed.delivered_from_world, posed.scale_known, posed.bounds, tuple(findings))
 
 
 def _read_view(photo: PosedPhoto, posed: PosedPhotos, limits: ImageLimits, *, require_masks: bool) -> _Read:

@@ -27,3 +27,20 @@ class ImageLimits:
 
 
 DEFAULT_LIMITS = ImageLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLimits:
+    """Limits on one video. The defaults allow ten minutes of a phone's 4K."""
+
+    max_bytes: int = 4_000_000_000
+    max_duration_s: float = 600.0
+    """By its frames' time stamps, not by what its header says."""
+    max_frames: int = 40_000
+    """All are decoded: 4K takes about 20 ms each."""
+    max_pixels: int = 36_000_000
+    """Pixels of one frame; 8K has 33 million."""
+    min_side_px: int = 64
+
+
+DEFAULT_VIDEO_LIMITS = VideoLimits()

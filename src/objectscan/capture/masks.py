@@ -90,14 +90,19 @@ def _from_file(photo: Photo, file: Path, limits: ImageLimits, stored: bool) -> U
     picture = decode_photo(file, replace(limits, min_side_px=1, max_aspect=np.inf), name=label)
     picture = as_stored(picture) if stored else picture
     mask = _foreground_share(picture)
-    _refuse_empty(mask, photo.name, f"mask {label}")
+    refuse_useless(mask, photo.name, f"mask {label}")
+    return _fitted(mask, photo, label)
+
+
+def refuse_useless(mask: UInt8[np.ndarray, "H W"], photo: str, source: str) -> None:
+    """Raise `BadMasks` if a mask marks nothing or everything as object; `source` says what it is called."""
+    _refuse_empty(mask, photo, source)
     if mask.min() >= _INSIDE:
         raise BadMasks(
-            f"The mask {label} of {photo.name} is white everywhere.",
+            f"The {source} of {photo} is white everywhere.",
             hint="White must be the object and black the rest.",
-            details={"reason": "full_mask", "photo": photo.name},
+            details={"reason": "full_mask", "photo": photo},
         )
-    return _fitted(mask, photo, label)
 
 
 def _foreground_share(picture: Photo) -> UInt8[np.ndarray, "H W"]:

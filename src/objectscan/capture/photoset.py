@@ -64,6 +64,7 @@ class SolvedCameras:
     observations: Int32[np.ndarray, "O 2"]
     """(index into `points`, index into `photo_names`): which photo saw which point."""
     photo_names: tuple[str, ...]
+    """Photos with a pose, as `observations` numbers them."""
     grade: Literal["good", "doubtful", "bad"]
     """`bad` is refused by the caller; `doubtful` goes on with a warning."""
     scale_known: bool = False
@@ -75,3 +76,8 @@ class SolvedCameras:
     measures: Mapping[str, float] = field(default_factory=dict)
     """Named evidence: pair consistency, median triangulation angle, tracks, focal against its prior."""
     findings: tuple[Finding, ...] = ()
+    """With grade `bad` the first of severity `error` is the reason, its code `details["reason"]`."""
+    places_px: Float[np.ndarray, "O 2"] = field(default_factory=lambda: np.zeros((0, 2)))
+    """(column, row) of each observation in pixels of `PlainPhoto.size`."""
+    point_errors_px: Float[np.ndarray, " P"] = field(default_factory=lambda: np.zeros(0))
+    """Mean distance between where photos show a point and where the cameras put it."""

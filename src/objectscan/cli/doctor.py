@@ -20,7 +20,8 @@ from objectscan.memory import free_memory_bytes
 
 _PACKAGES = (
     "torch", "numba", "numpy", "scipy", "opencv-python-headless", "pillow", "pillow-heif", "scikit-image",
-    "xatlas", "fast-simplification", "manifold3d", "trimesh", "jinja2",
+    "pycolmap", "onnxruntime", "xatlas", "fast-simplification", "manifold3d", "trimesh", "jinja2", "httpx",
+    "safetensors",
 )  # fmt: skip
 _NEEDED_BYTES = 3e9
 _NEEDED_DISK_BYTES = 1e9
@@ -46,7 +47,7 @@ def run(*, output: Output) -> None:
     """
     questions = (
         _python, _packages, _settings, _processor, _memory, _disk, _shared_memory, _kernel_cache,
-        _torch, _gpu,
+        _torch, _gpu, _weights,
     )  # fmt: skip
     facts = [_answered(question) for question in questions]
     for fact in facts:
@@ -151,3 +152,13 @@ def _gpu() -> Fact:
     except (OSError, subprocess.SubprocessError) as problem:
         return Fact("gpu", f"the NVIDIA driver does not answer ({type(problem).__name__}); none is needed")
     return Fact("gpu", f"{'; '.join(answer.strip().splitlines())}; not used by this version")
+
+
+def _weights() -> Fact:
+    """Which collections of the generative engine are here; it is optional, so nothing is in the way."""
+    from objectscan.engines.reconviagen.catalogue import collections_here
+    from objectscan.weights.folder import models_folder
+
+    root = models_folder(machine_settings(), os.environ)
+    complete = ", ".join(collection.name for collection in collections_here(root))
+    return Fact("weights", f"{complete or 'none; only generating from few photos needs them'} ({root})")

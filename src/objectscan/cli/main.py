@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from objectscan import version
+from objectscan.cli import models
 from objectscan.cli.machine import machine_settings
 from objectscan.cli.output import Output
 from objectscan.errors import Cancelled, InputError, ObjectscanError
@@ -22,11 +23,14 @@ app = typer.Typer(
     help="Photographs of an object in, a textured PBR mesh with honest evidence out.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
 )  # fmt: skip
-_RESUMABLE = ("reconstruct", "optimise")
+app.add_typer(models.app, name="models")
+_RESUMABLE = (["reconstruct"], ["optimise"], ["models", "pull"])
 
 Photos = Annotated[
     Path,
-    typer.Argument(metavar="CAPTURE", help="Folder with transforms.json or COLMAP files, or such a file."),
+    typer.Argument(
+        metavar="CAPTURE", help="Folder of photos, with or without transforms.json or COLMAP files."
+    ),
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder; an interrupted run in it goes on.")]
 Preset = Annotated[str, typer.Option(help="preview, standard or high.")]
@@ -77,6 +81,69 @@ def ingest(
     from objectscan.cli import ingest as verb
 
     verb.run(capture, out, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def solve(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of plain photos.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for cameras, photos and solver files.")],
+    seed: Seed = 0,
+    paper: Annotated[str, typer.Option(help="Paper of the marker sheet in the photos: a4 or letter.")] = "a4",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Find where plain photos were taken from, or say which to take again."""
+    settings = machine_settings()
+    from objectscan.cli import solve as verb
+
+    verb.run(photos, out, seed=seed, paper=paper, threads=threads, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def marker(
+    out: Annotated[Path, typer.Option("-o", "--out", help="PDF file to write.")],
+    paper: Annotated[str, typer.Option(help="a4 or letter.")] = "a4",
+    as_json: Json = False,
+) -> None:
+    """Write a sheet to print and put under the object, so that the model gets its true size."""
+    machine_settings()
+    from objectscan.cli import marker as verb
+
+    verb.run(out, paper, output=Output(as_json))
+
+
+@app.command()
+def frames(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="MP4, MOV, MKV, WebM, AVI or MPEG-TS.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the photos.")],
+    count: Annotated[int, typer.Option(min=1, help="How many frames are wanted.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Before everything: the sharpest frames of a video, as photos."""
+    settings = machine_settings()
+    from objectscan.cli import frames as verb
+
+    verb.run(video, out, count, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def mask(
+    photos: Annotated[
+        Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, or a capture with cameras.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the masks.")],
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="LEFT,TOP,RIGHT,BOTTOM", help="Where the object is, as shares of the photo."),
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Masks alone: which pixels of each photo show the object."""
+    settings = machine_settings()
+    from objectscan.cli import mask as verb
+
+    verb.run(photos, out, box, threads=threads, settings=settings, output=Output(as_json))
 
 
 @app.command()
@@ -133,7 +200,7 @@ def check(
 
 @app.command()
 def worker(
-    check: Annotated[bool, typer.Option("--check", help="Only say whether one of this host is ready.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether one is ready here.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run jobs of the service until SIGTERM; settings say where they are. Logs are JSON lines on stderr."""
@@ -191,7 +258,7 @@ def _told(error: ObjectscanError, output: Output) -> int:
 def _resumable(error: ObjectscanError, given: list[str]) -> ObjectscanError:
     """A stopped job's error with the command that goes on."""
     if isinstance(error, Cancelled):
-        is_job = bool(given) and given[0] in _RESUMABLE
+        is_job = any(given[: len(verb)] == verb for verb in _RESUMABLE)
         hint = f"To go on where it stopped: {shlex.join(['objectscan', *given])}" if is_job else ""
         return Cancelled(error.message, hint=hint)
     return error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from objectscan import pipeline
+from objectscan.capture.plain import is_plain
 from objectscan.cli.display import Display
 from objectscan.cli.interrupt import StopRequest
 from objectscan.cli.machine import use_threads
@@ -17,7 +18,8 @@ def run(photos: Path, out: Path, choice: Choice, *, settings: Settings, output: 
     """Run the engine; its result stays in `out` for `deliver`."""
     recipe = announced(choice, output)
     use_threads(settings, choice.threads)
-    with Display(pipeline.stage_shares(recipe), output) as display, StopRequest() as stop:
+    shares = pipeline.stage_shares(recipe, plain=is_plain(photos))
+    with Display(shares, output) as display, StopRequest() as stop:
         result = pipeline.optimise(
             photos, recipe, out, settings=settings, seed=choice.seed, overwrite=choice.overwrite,
             report=display.report, cancelled=stop.is_made,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from objectscan import pipeline
+from objectscan.capture.plain import is_plain
 from objectscan.cli.display import Display
 from objectscan.cli.interrupt import StopRequest
 from objectscan.cli.machine import use_threads
@@ -48,7 +49,8 @@ def run(photos: Path, out: Path, choice: Choice, *, settings: Settings, output: 
     """Run the whole pipeline."""
     recipe = announced(choice, output)
     use_threads(settings, choice.threads)
-    with Display(pipeline.stage_shares(recipe), output) as display, StopRequest() as stop:
+    shares = pipeline.stage_shares(recipe, plain=is_plain(photos))
+    with Display(shares, output) as display, StopRequest() as stop:
         asset = pipeline.reconstruct(
             photos, recipe, out, settings=settings, seed=choice.seed, overwrite=choice.overwrite,
             report=display.report, cancelled=stop.is_made,

@@ -77,9 +77,10 @@ class PipelineWork:
     def shares(self, order: Order) -> tuple[tuple[str, float], ...]:
         """See `Work`."""
         from objectscan import pipeline
+        from objectscan.capture.plain import is_plain
         from objectscan.recipes import recipe_from
 
-        return pipeline.stage_shares(recipe_from(order.recipe))
+        return pipeline.stage_shares(recipe_from(order.recipe), plain=is_plain(order.photos))
 
     def run(self, order: Order, report: ProgressFn, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
         """See `Work`."""

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
-from objectscan.mesh.forward import ModelRenderer
 from objectscan.mesh.metrics import Picture, edge_band, picture_from_rgba
 from objectscan.mesh.studio import orbit_cameras, studio_environment
 from objectscan.mesh.visibility import surface_samples
+from objectscan.render import TexturedModel
 from objectscan.render.colour import linear_from_srgb_array
 from objectscan.types import Camera, Mesh, Progress, ProgressFn, Reconstruction, ignore_progress
 
@@ -37,7 +37,7 @@ class Studio:
     def __init__(self, reconstruction: Reconstruction, delivered_from_world: Float[np.ndarray, "4 4"]):
         """Prepare the model; about 0.3 s."""
         self._mesh, self._delivered_from_world = reconstruction.mesh, delivered_from_world
-        self._renderer = ModelRenderer(reconstruction)
+        self._renderer = TexturedModel.of(reconstruction)
         self._shadow = ContactShadow(reconstruction.mesh, delivered_from_world)
         azimuths = [2.0 * np.pi * k / _TRIALS for k in range(_TRIALS)]
         trials = [

@@ -15,12 +15,12 @@ import numpy as np
 from objectscan.errors import BadMasks, EmptyForeground, OptimisationDiverged
 from objectscan.mesh import caveats
 from objectscan.mesh.evidence import Evidence, ViewEvidence
-from objectscan.mesh.forward import ModelRenderer
 from objectscan.mesh.metrics import Picture, ViewMetrics, compare, picture_from_photo, picture_from_rgba
 from objectscan.mesh.surface_facts import SurfaceFacts, surface_facts
 from objectscan.mesh.topology import face_areas
 from objectscan.mesh.verdict import EvidenceSource, judge
 from objectscan.mesh.visibility import Visibility, smaller_camera, visibility
+from objectscan.render import TexturedModel
 from objectscan.types import Camera, Capture, Finding, Progress, ProgressFn, Reconstruction, View
 
 STAGE = "evaluate"
@@ -68,7 +68,7 @@ def evaluate(
     check_result(reconstruction)
     source: EvidenceSource = "held-out" if held_out.views else "training-views"
     views = held_out.views or fit.views
-    renderer = ModelRenderer(reconstruction)
+    renderer = TexturedModel.of(reconstruction)
     compared = []
     for number, view in enumerate(views):
         report(Progress(STAGE, number / (len(views) + 1), f"comparing with {view.name}"))
@@ -112,7 +112,7 @@ def check_result(reconstruction: Reconstruction) -> None:
             )
 
 
-def view_pair(renderer: ModelRenderer, view: View, camera: Camera, *, edge_px: int = 1024) -> ViewPair:
+def view_pair(renderer: TexturedModel, view: View, camera: Camera, *, edge_px: int = 1024) -> ViewPair:
     """A photo and the model from `camera`, the photo's own or a refined one.
 
     Both have at most `edge_px` on the longer side: the thresholds were set on photos of 512 px.

@@ -7,8 +7,6 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float64
 
-from objectscan.render.cpu import brdf
-
 _COSINES, _ROUGHNESSES = 65, 33
 
 
@@ -20,6 +18,8 @@ def environment_brdf() -> Float64[np.ndarray, "65 33 2"]:
     n.v = 0.03 and roughness 0.08 on. The usual closed fit (Karis, "Physically based shading on mobile", 2014)
     is for another roughness mapping: it makes metals of roughness 0.4 19 % too dark.
     """
+    from objectscan.render.cpu import brdf
+
     table = brdf.integrate_table(_COSINES, _ROUGHNESSES)
     table.flags.writeable = False
     return table

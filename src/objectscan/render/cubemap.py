@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from objectscan.render.cpu import cubes
-from objectscan.render.devices import array_of, require_cpu
-from objectscan.render.threads import run_jobs, split_range
+from objectscan.render.devices import backend_of
 
 
 def texel_directions(edge: int, *, border: int = 0) -> Float[np.ndarray, "6 E E 3"]:
@@ -49,16 +46,17 @@ def sample_cubemap(
         directions: World frame.
         level: Fractional index into `mips`, clamped; None means level 0.
     """
-    require_cpu(directions, *mips)
+    backend = backend_of(directions, *mips)
     channels = mips[0].shape[-1]
     texels = torch.cat([mip.reshape(-1, channels) for mip in mips])
     levels = directions.new_zeros(len(directions)) if level is None else level
-    result: Tensor = _Sample.apply(texels, directions, levels, tuple(mip.shape[1] for mip in mips))
-    return result
+    edges = tuple(mip.shape[1] for mip in mips)
+    values: Tensor = backend.sample_cubemap(texels, directions, levels, edges)
+    return values
 
 
 @lru_cache(maxsize=16)
-def _sources(edges: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def padded_sources(edges: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(index map of padded levels, start of each level in it, edges), see `cpu.cubes.lookup`."""
     maps, first_texel = [], 0
     for edge in edges:
@@ -81,31 +79,3 @@ def _nearest_texel(directions: np.ndarray, edge: int) -> np.ndarray:
     column = np.clip(((s + 1) / 2 * edge).astype(int), 0, edge - 1)
     row = np.clip(((t + 1) / 2 * edge).astype(int), 0, edge - 1)
     return (face * edge + row) * edge + column
-
-
-class _Sample(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, texels: Tensor, directions: Tensor, levels: Tensor, edges: tuple[int, ...]
-    ) -> Tensor:
-        inputs = (array_of(texels), *_sources(edges), array_of(directions), array_of(levels))
-        values = np.zeros((len(directions), texels.shape[1]), inputs[0].dtype)
-        run_jobs(lambda a, b: cubes.lookup(*inputs, a, b, values), split_range(len(values)))
-        ctx.inputs = inputs
-        return torch.from_numpy(values)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Any:
-        texels, directions, levels = ctx.inputs[0], ctx.inputs[4], ctx.inputs[5]
-        jobs = split_range(len(directions))
-        parts = np.zeros((len(jobs), *texels.shape), texels.dtype)
-        directions_grad, levels_grad = np.zeros_like(directions), np.zeros_like(levels)
-        gradient = array_of(upstream)
-        run_jobs(
-            lambda k, a, b: cubes.lookup_backward(
-                *ctx.inputs, a, b, gradient, parts[k], directions_grad, levels_grad
-            ),
-            [(k, *job) for k, job in enumerate(jobs)],
-        )
-        gradients = parts.sum(axis=0), directions_grad, levels_grad
-        return *(torch.from_numpy(array) for array in gradients), None

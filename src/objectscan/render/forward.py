@@ -20,7 +20,7 @@ from objectscan.render.normals import bend_normals, face_normals, vertex_normals
 from objectscan.render.rasterize import Hits, rasterize
 from objectscan.render.shading import shade_split_sum
 from objectscan.render.texture import build_mips, sample_texture
-from objectscan.types import Camera, Environment, Material, Mesh, UvMap
+from objectscan.types import Camera, Environment, Material, Mesh, Reconstruction, UvMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,13 @@ class TexturedModel:
             self._normal_mips = build_mips(torch.from_numpy(material.normal))
             self._tangents = vertex_tangents(self._vertices, self._faces, self._uv, self._uv_faces)
         self.light_from(environment)
+
+    @classmethod
+    def of(cls, reconstruction: Reconstruction) -> TexturedModel:
+        """A result under its own light."""
+        return cls(
+            reconstruction.mesh, reconstruction.uv, reconstruction.material, reconstruction.environment
+        )
 
     def light_from(self, environment: Environment) -> None:
         """Use another light from now on."""

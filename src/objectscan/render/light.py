@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +19,8 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from objectscan.errors import InputError
-from objectscan.render.cpu import lobes
 from objectscan.render.cubemap import texel_directions, texel_solid_angles
-from objectscan.render.devices import array_of, require_cpu
+from objectscan.render.devices import backend_of
 from objectscan.render.threads import run_jobs, thread_count
 
 ROUGHNESS_LADDER = (0.08, 0.25, 0.45, 0.7, 1.0)
@@ -65,15 +63,15 @@ class PrefilterOperator:
 
     def __call__(self, radiance: Float[Tensor, "6 R R 3"]) -> PrefilteredLight:
         """Filter linear radiance; differentiable."""
-        require_cpu(radiance)
+        backend = backend_of(radiance)
         if tuple(radiance.shape) != (6, self.base_edge, self.base_edge, 3):
             raise InputError(
                 f"The light has shape {tuple(radiance.shape)}, its filter is for edge {self.base_edge}.",
                 hint="Make a PrefilterOperator for the light's edge.",
             )
-        stack = _Product.apply(radiance.reshape(-1, 3), self._pyramid)
+        stack = backend.sparse_product(radiance.reshape(-1, 3), self._pyramid)
         edges = _level_edges(self.base_edge)
-        filtered = _Product.apply(stack, self._lobes).split([6 * edge * edge for edge in edges])
+        filtered = backend.sparse_product(stack, self._lobes).split([6 * edge * edge for edge in edges])
         levels = tuple(flat.reshape(6, edge, edge, 3) for flat, edge in zip(filtered, edges, strict=True))
         return PrefilteredLight(levels[-1], levels)
 
@@ -87,39 +85,27 @@ def specular_level(roughness: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class SparseRows:
     """A sparse matrix, compressed rows."""
 
     starts: Int64[np.ndarray, " rows_and_one"]
     indices: Int32[np.ndarray, " weights"]
     weights: Float32[np.ndarray, " weights"]
 
-    def times(self, colours: Float[np.ndarray, "columns 3"]) -> Float[np.ndarray, "rows 3"]:
-        products = np.zeros((len(self.starts) - 1, 3), colours.dtype)
-        cuts = np.searchsorted(self.starts, np.linspace(0, self.starts[-1], thread_count() + 1))
-        cuts[-1] = len(products)
-        run_jobs(
-            lambda first, last: lobes.multiply(
-                self.starts, self.indices, self.weights, colours, first, last, products
-            ),
-            pairwise(cuts),
-        )
-        return products
 
-
-@dataclass(frozen=True, slots=True)
-class _Operator:
+@dataclass(frozen=True, eq=False)
+class SparseOperator:
     """A fixed sparse matrix and its transpose."""
 
-    forward: _Rows
-    adjoint: _Rows
+    forward: SparseRows
+    adjoint: SparseRows
 
 
-def _operator(matrix: csr_matrix) -> _Operator:
-    def rows(compressed: csr_matrix) -> _Rows:
-        return _Rows(compressed.indptr.astype(np.int64), compressed.indices, compressed.data)
+def _operator(matrix: csr_matrix) -> SparseOperator:
+    def rows(compressed: csr_matrix) -> SparseRows:
+        return SparseRows(compressed.indptr.astype(np.int64), compressed.indices, compressed.data)
 
-    return _Operator(rows(matrix), rows(matrix.T.tocsr()))
+    return SparseOperator(rows(matrix), rows(matrix.T.tocsr()))
 
 
 def _level_edges(base_edge: int) -> tuple[int, ...]:
@@ -127,7 +113,7 @@ def _level_edges(base_edge: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=4)
-def _operators(base_edge: int) -> tuple[_Operator, _Operator]:
+def _operators(base_edge: int) -> tuple[SparseOperator, SparseOperator]:
     """(base to pyramid, pyramid to all levels in one stack)."""
     pyramid = _pyramid(base_edge)
     rungs = zip(_level_edges(base_edge), ROUGHNESS_LADDER, _FLAT, strict=True)
@@ -160,6 +146,8 @@ def _lobe_block(
     edge: int, base_edge: int, roughness: float, flat: float
 ) -> tuple[Int64[np.ndarray, " rows"], Int32[np.ndarray, " weights"], Float32[np.ndarray, " weights"]]:
     """Rows of `lobes.lobe_rows` for a cubemap of `edge`."""
+    from objectscan.render.cpu import lobes
+
     directions = texel_directions(edge).reshape(-1, 3)
     squared_alpha = float(roughness) ** 4
     uncertainty = flat * _lobe_integral(squared_alpha)
@@ -185,16 +173,3 @@ def _lobe_integral(squared_alpha: float) -> float:
     top, bottom = 1.0 + b, 1.0 + 0.5 * b
     whole = 2.0 / b**2 * math.log(top / bottom) + (2.0 / b + 1.0) / b * (1.0 / top - 1.0 / bottom)
     return 4.0 * squared_alpha * whole
-
-
-class _Product(torch.autograd.Function):
-    """Fixed sparse matrix times colours."""
-
-    @staticmethod
-    def forward(ctx: Any, colours: Tensor, operator: _Operator) -> Tensor:
-        ctx.adjoint = operator.adjoint
-        return torch.from_numpy(operator.forward.times(array_of(colours)))
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Any:
-        return torch.from_numpy(ctx.adjoint.times(array_of(upstream))), None

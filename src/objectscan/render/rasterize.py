@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 
-from objectscan.render.cpu import barycentric, coverage
-from objectscan.render.devices import array_of, indices_of, require_cpu
-from objectscan.render.threads import run_jobs, view_bands
+from objectscan.render.devices import backend_of
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,8 @@ class Hits:
     """z / w in [-1, 1]; 1 where empty. Carries no gradient."""
     derivatives: Float[Tensor, "N H W 4"] | None
     """(du/dX, du/dY, dv/dX, dv/dY) per pixel, X to the right and Y down; differentiable."""
-    _cache: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
-    # "buffer": the float32 depth that coverage compared, which peeling has to compare with again.
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    # What the backend needs again, for peeling and for gradients; and the list of covered pixels.
     face_count: int | None = None
     """How many faces were rasterised, if known."""
 
@@ -38,16 +34,39 @@ class Hits:
         return self.triangle >= 0
 
     def pixels(self) -> Int64[Tensor, " P"]:
-        """Flat indices (view, row, column order) of the covered pixels."""
+        """Flat indices (view, row, column order) of the covered pixels.
+
+        On a GPU its length has to be waited for, unless the hits are `padded`: then it ends with -1.
+        """
         if "pixels" not in self._cache:
-            self._cache["pixels"] = torch.from_numpy(np.flatnonzero(self.triangle.numpy().ravel() >= 0))
-        return self._cache["pixels"]
+            self._cache["pixels"] = backend_of(self.triangle).covered_pixels(self.triangle)
+        pixels: Tensor = self._cache["pixels"]
+        return pixels
 
     def views(self) -> Int64[Tensor, " P"]:
         """The view of each covered pixel."""
         if "views" not in self._cache:
             self._cache["views"] = self.pixels() // (self.triangle.shape[1] * self.triangle.shape[2])
-        return self._cache["views"]
+        views: Tensor = self._cache["views"]
+        return views
+
+    def padded(self, capacity: int) -> Hits:
+        """The same hits, with lists of covered pixels of a fixed length.
+
+        Nothing waits for the GPU then, and a CUDA graph can hold the step. Surplus rows belong to pixel -1:
+        `interpolate_covered` gives zeros there, `scatter_covered` skips them. Pixels beyond the capacity are
+        left out, and `overflow` is True. On the CPU lists have the right length already: nothing changes.
+        """
+        if self.triangle.device.type == "cpu":
+            return self
+        pixels, count = backend_of(self.triangle).padded_pixels(self.triangle, capacity)
+        kept = {key: value for key, value in self._cache.items() if key not in ("pixels", "views")}
+        return replace(self, _cache={**kept, "pixels": pixels, "overflow": count > capacity})
+
+    @property
+    def overflow(self) -> Bool[Tensor, ""] | None:
+        """Whether a `padded` list was too short for the covered pixels; None if the lists are not padded."""
+        return self._cache.get("overflow")
 
 
 def rasterize(
@@ -73,88 +92,15 @@ def rasterize(
         behind: Depth peeling: only what lies behind these hits counts.
         cull: "back" drops triangles seen from inside.
 
+    On a GPU nothing is waited for: a face with a corner that doesn't exist is left out instead of reported,
+    and a CUDA graph can hold the call. Positions must be float32 there.
+
     Raises:
-        InputError: A face has a corner that doesn't exist.
-        ResourceError: The tensors are not on the CPU.
+        InputError: A face has a corner that doesn't exist (on the CPU).
+        ResourceError: The tensors are not on one device that the renderer has a backend for.
     """
-    require_cpu(clip_positions, faces)
-    layer = None if behind is None else (behind._cache["buffer"], behind.triangle)
-    barycentrics, slopes, triangle, depth, buffer = _Rasterize.apply(
-        clip_positions, indices_of(faces, clip_positions.shape[1]), size, derivatives, layer, cull == "back"
+    backend = backend_of(clip_positions, faces)
+    barycentrics, slopes, triangle, depth, cache = backend.rasterize(
+        clip_positions, faces, size, derivatives, None if behind is None else behind._cache, cull == "back"
     )
-    return Hits(
-        triangle, barycentrics, depth, slopes if derivatives else None, {"buffer": buffer}, len(faces)
-    )
-
-
-class _Rasterize(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, clip: Tensor, triangles: np.ndarray, size: Any, derivatives: bool, layer: Any, cull: bool
-    ) -> Any:
-        views, (width, height) = clip.shape[0], size
-        corners = array_of(clip)
-        kind = corners.dtype
-        ids = np.zeros((views, height, width), np.int32)
-        nearest = np.zeros((views, height, width), np.float32)
-        barycentrics = np.zeros((views, height, width, 2), kind)
-        depth = np.zeros((views, height, width), kind)
-        slopes = np.zeros((views, height, width, 4) if derivatives else (views, 1, 1, 4), kind)
-        window = run_jobs(
-            lambda view: _snapped(corners[view], width, height), [(view,) for view in range(views)]
-        )
-        peeled = (nearest, ids) if layer is None else (layer[0].numpy(), layer[1].numpy())
-
-        def job(view: int, first: int, last: int) -> None:
-            coverage.visibility(
-                corners[view], triangles, *window[view], cull, (first, last), nearest[view], ids[view],
-                peeled[0][view], peeled[1][view], layer is not None,
-            )  # fmt: skip
-            barycentric.resolve(
-                corners[view], triangles, ids[view], (first, last), barycentrics[view], depth[view],
-                slopes[view], derivatives,
-            )  # fmt: skip
-
-        run_jobs(job, view_bands(views, height))
-        ctx.saved = corners, triangles, ids, derivatives
-        ctx.set_materialize_grads(False)
-        outputs = [torch.from_numpy(array) for array in (barycentrics, slopes, ids, depth, nearest)]
-        ctx.mark_non_differentiable(*outputs[2:])
-        return tuple(outputs)
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        corners, triangles, ids, derivatives = ctx.saved
-        from_barycentrics, from_slopes = upstream[:2]
-        use_slopes = derivatives and from_slopes is not None
-        if from_barycentrics is None and not use_slopes:
-            return (None,) * 6
-        views, height, width = ids.shape
-        if from_barycentrics is None:
-            first_grad = np.zeros((views, height, width, 2), corners.dtype)
-        else:
-            first_grad = array_of(from_barycentrics)
-        if from_slopes is None:
-            second_grad = np.zeros((views, 1, 1, 4), corners.dtype)
-        else:
-            second_grad = array_of(from_slopes)
-        jobs = view_bands(views, height)
-        parts = np.zeros((len(jobs), *corners.shape[1:]), corners.dtype)
-
-        def job(part: int, view: int, first: int, last: int) -> None:
-            barycentric.resolve_backward(
-                corners[view], triangles, ids[view], (first, last), first_grad[view], second_grad[view],
-                use_slopes, parts[part],
-            )  # fmt: skip
-
-        run_jobs(job, [(part, *band) for part, band in enumerate(jobs)])
-        gradient = np.zeros_like(corners)
-        for part, (view, _, _) in zip(parts, jobs, strict=True):
-            gradient[view] += part
-        return torch.from_numpy(gradient), None, None, None, None, None
-
-
-def _snapped(corners: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    window, depth = np.zeros((len(corners), 2), np.int32), np.zeros(len(corners), np.float32)
-    coverage.snap_vertices(corners, width, height, window, depth)
-    return window, depth
+    return Hits(triangle, barycentrics, depth, slopes, cache, len(faces))

@@ -17,8 +17,8 @@ from helpers.surfaces import (
     sphere_field,
     volume,
 )
+from objectscan.engines.cube_cases import EDGES, CubeCases, cube_cases
 from objectscan.engines.nvdiffrec import flexicubes
-from objectscan.engines.nvdiffrec.cube_cases import EDGES, CubeCases, cube_cases
 from objectscan.errors import EmptyForeground
 
 

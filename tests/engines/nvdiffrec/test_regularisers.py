@@ -8,6 +8,7 @@ from helpers.shapes import bumpy_sphere, sphere
 from objectscan.engines.nvdiffrec.regularisers import (
     LaplacianSmoother,
     normal_consistency,
+    saturated,
     sign_change,
 )
 from objectscan.render import build_adjacency
@@ -47,6 +48,27 @@ def test_normal_consistency_and_gradient_equal_the_slow_twin():
     torch.testing.assert_close(*values)
     torch.testing.assert_close(*(torch.autograd.grad(v, x)[0] for v, x in zip(values, leaves, strict=True)))
     assert worst_gradient_error(lambda x: normal_consistency(x, faces, adjacency), [vertices]) < 1e-6
+
+
+def test_a_crease_costs_hardly_more_than_its_limit_and_a_slight_bend_what_it_did():
+    slight, sharp = (float(normal_consistency(*tent(angle), crease=0.02)) for angle in (0.02, 2.0))
+    assert slight == pytest.approx(1 - np.cos(0.02), rel=0.02)
+    assert 0.019 < sharp < 0.02
+
+
+def test_the_gradient_with_a_crease_equals_the_slow_twin():
+    vertices, faces, adjacency = tensors(bumpy_sphere(4))
+    leaves = [vertices.clone().requires_grad_() for _ in range(2)]
+    value = normal_consistency(leaves[0], faces, adjacency, crease=0.05)
+    a, b, c = (leaves[1][faces[:, k].long()] for k in range(3))
+    normals = F.normalize(torch.linalg.cross(b - a, c - a), dim=1)
+    pairs = torch.tensor([(t, int(u)) for t in range(len(faces)) for u in adjacency[t] if u > t])
+    bends = 1 - (normals[pairs[:, 0]] * normals[pairs[:, 1]]).sum(dim=1)
+    slow = saturated(bends, 0.05).mean()
+    torch.testing.assert_close(value, slow)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(v, x)[0] for v, x in zip((value, slow), leaves, strict=True))
+    )
 
 
 def test_normal_consistency_scales_with_nothing_but_shape():

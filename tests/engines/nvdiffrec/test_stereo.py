@@ -29,7 +29,7 @@ def test_stereo_carves_a_dent_that_silhouettes_cannot_show():
     hull = _hull(capture)
     found = stereo_field(capture.views, hull, _OPTIONS, ignore_progress, seed=0)
     assert found is not None
-    in_the_dent = (0.72, 0.0, 0.0)  # between its bottom at 0.6 and its rim at 0.85
+    in_the_dent = (0.77, 0.0, 0.0)  # between its bottom at 0.6 and its rim at 0.85
     assert _field_at(hull, in_the_dent) < 0
     assert _field_at(carved(hull, found), in_the_dent) > 0
     assert _field_at(carved(hull, found), (0.0, 0.0, 0.0)) < 0

@@ -1,6 +1,6 @@
 """The few facts of an EXIF block that a reconstruction needs. Position (GPS) is never looked at.
 
-An own reader of 5 tags instead of a library: broken blocks are common and must be ignored quietly, and what
+An own reader of 7 tags instead of a library: broken blocks are common and must be ignored quietly, and what
 is not read can't leak. Source: Exif 2.32 (CIPA DC-008), sections 4.5.2 and 4.6.
 """
 
@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_MAKE, _MODEL = 0x010F, 0x0110
 _ORIENTATION, _DATE, _EXIF_FOLDER = 0x0112, 0x0132, 0x8769
 _DATE_ORIGINAL, _FOCAL_35MM = 0x9003, 0xA405
 _SHORT, _LONG, _ASCII = 3, 4, 2
@@ -26,6 +27,8 @@ class ExifFacts:
     """Focal length in mm on a 36 mm wide film: focal in pixels is about this / 36 x the longer side."""
     taken: str | None = None
     """'YYYY:MM:DD HH:MM:SS' by the camera's clock."""
+    camera: str | None = None
+    """Make and model, at most 64 characters each."""
 
 
 def read_exif(block: bytes | None) -> ExifFacts:
@@ -51,6 +54,7 @@ def facts_of(tags: Mapping[int, object]) -> ExifFacts:
         taken
         if isinstance(taken, str) and len(taken) == 19 and taken.isascii() and taken.isprintable()
         else None,
+        " ".join(str(tags[tag]) for tag in (_MAKE, _MODEL) if isinstance(tags.get(tag), str)) or None,
     )
 
 
@@ -65,6 +69,11 @@ def _folder(tiff: bytes, order: str, at: int) -> dict[int, int | str]:
             tags[tag] = _unsigned(tiff, order + "H", entry + 8)
         elif kind == _LONG and length == 1:
             tags[tag] = _unsigned(tiff, order + "I", entry + 8)
+        elif kind == _ASCII and tag in (_MAKE, _MODEL) and 1 < length <= 64:
+            # Up to four bytes stand in the entry itself.
+            start = entry + 8 if length <= 4 else _unsigned(tiff, order + "I", entry + 8)
+            text = tiff[start : start + length].split(b"\0")[0].decode("ascii", "replace").strip()
+            tags[tag] = "".join(letter for letter in text if letter.isprintable())
         elif kind == _ASCII and length == 20:
             start = _unsigned(tiff, order + "I", entry + 8)
             tags[tag] = tiff[start : start + 19].decode("latin-1")

@@ -11,6 +11,14 @@ from objectscan.capture.limits import ImageLimits
 from objectscan.errors import BadCameras
 
 
+def has_cameras(path: Path) -> bool:
+    """Whether `read_cameras` would find a camera file for training photos."""
+    named = ("transforms.json", "transforms_train.json")
+    return path.is_file() or (
+        path.is_dir() and (any((path / name).is_file() for name in named) or model_folder(path) is not None)
+    )
+
+
 def read_cameras(
     path: Path, limits: ImageLimits, *, split: str = "train", allow_missing: bool = False
 ) -> PosedPhotos:

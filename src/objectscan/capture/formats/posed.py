@@ -55,3 +55,5 @@ class PosedPhotos:
     """Whether the cameras more likely refer to the photos as EXIF turns them, or as they are stored."""
     bounds: Float[np.ndarray, "2 3"] | None = None
     findings: tuple[Finding, ...] = field(default=())
+    scale_known: bool = False
+    """Whether the file says that one unit is one metre."""

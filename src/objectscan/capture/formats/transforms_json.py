@@ -70,7 +70,8 @@ def read_transforms(file: Path, limits: ImageLimits, *, allow_missing: bool = Fa
     photos = tuple(replace(photo, name=name) for name, photo in zip(names, photos, strict=True))
     delivered_from_world, findings = _delivered([photo.world_from_camera for photo in photos])
     findings = (*missing_findings, *findings)
-    return PosedPhotos(file, photos, delivered_from_world, "upright", _bounds(values, file), findings)
+    bounds = _bounds(values, file)
+    return PosedPhotos(file, photos, delivered_from_world, "upright", bounds, findings, _scale_known(values))
 
 
 def _label(file: Path, number: int, frame: object) -> str:
@@ -157,6 +158,12 @@ def _distortion(values: Mapping[str, Any], label: str) -> tuple[str, tuple[float
     kept = _DISTORTION_KEYS if full else _DISTORTION_KEYS[:5]
     coefficients = tuple(k[key] for key in kept)
     return "brown", coefficients if any(coefficients) else ()
+
+
+def _scale_known(values: Mapping[str, Any]) -> bool:
+    """What our own files say; others never do."""
+    own = values.get("objectscan")
+    return isinstance(own, dict) and own.get("scale_known") is True
 
 
 def _bounds(values: Mapping[str, Any], file: Path) -> Float[np.ndarray, "2 3"] | None:

@@ -49,7 +49,10 @@ def bridge(
         raise EmptyForeground("No surface is left after loose pieces were dropped.", hint="Check the masks.")
     small = simplify(whole, budget.faces)
     size_px = texture_size_px(small, views, budget.texture_size_px)
-    layout = lay_out(small, texture_size_px=size_px, while_waiting=lambda: report(Progress(STAGE, 0.5)))
+    layout = lay_out(
+        small, texture_size_px=size_px, timeout_s=budget.layout_timeout_s,
+        while_waiting=lambda: report(Progress(STAGE, 0.5)),
+    )  # fmt: skip
     return TexturedStart(small, layout.uv, bake(small, layout.uv, field, size_px), layout.findings)
 
 

@@ -1,6 +1,6 @@
 """The texture of pass 1 as a function of space: an additive multi-resolution grid.
 
-Like the hash grid of Mueller et al. 2022 (Instant NGP) but each level stores the nine material channels
+Like the hash grid of Mueller et al. 2022 (Instant NGP) but each level stores the six material channels
 themselves and the levels are summed: no network has to be run, which on a CPU is the larger half of the cost.
 """
 
@@ -28,8 +28,6 @@ class MaterialSample:
 
     base_color_srgb: Float[Tensor, "P 3"]
     occlusion_roughness_metallic: Float[Tensor, "P 3"]
-    normal_offset: Float[Tensor, "P 3"]
-    """Added to the unit geometric normal before it is normalised again; object space, in [-0.5, 0.5]."""
 
 
 class TextureField:
@@ -38,8 +36,9 @@ class TextureField:
     def __init__(
         self, lower: Float[np.ndarray, " 3"], edge: float, cells: tuple[int, ...] = (8, 32, 64, 128)
     ):
-        """Nine channels: base colour 3, occlusion-roughness-metallic 3, normal offset 3, all before
-        squashing.
+        """Six channels: base colour 3, occlusion-roughness-metallic 3, all before squashing.
+
+        No normals: a learnt normal explains the shading that should move the surface (docs/experiments.md).
 
         Cover the cube [lower, lower + edge] (world units) with grids of `cells` cells a side.
         """
@@ -51,16 +50,15 @@ class TextureField:
         self.hashed = np.asarray([(n + 1) ** 3 > _HASHED_ROWS for n in cells])
         table = torch.zeros(int(self.starts[-1]), CHANNELS)
         # Start: grey, unoccluded, rough, hardly metallic.
-        table[: rows[0]] = torch.tensor([0.0, 0.0, 0.0, 3.0, 0.5, -2.5, 0.0, 0.0, 0.0])
+        table[: rows[0]] = torch.tensor([0.0, 0.0, 0.0, 3.0, 0.5, -2.5])
         self.rows = SparseRows(table)
 
     def __call__(self, points: Float[Tensor, "P 3"]) -> MaterialSample:
         """Material at `points` (world frame); differentiable in the points and in the field."""
-        raw = self.raw(points)
-        squashed = torch.sigmoid(raw[:, :6])
-        return MaterialSample(squashed[:, :3], squashed[:, 3:6], 0.5 * torch.tanh(raw[:, 6:9]))
+        squashed = torch.sigmoid(self.raw(points))
+        return MaterialSample(squashed[:, :3], squashed[:, 3:])
 
-    def raw(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, "P 9"]:
+    def raw(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, "P 6"]:
         """The channels before squashing."""
         unit = ((points - self._lower) / self._edge).clamp(0.0, 1.0)
         handle = torch.zeros((), requires_grad=torch.is_grad_enabled())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-CHANNELS = 9
+CHANNELS = 6
 """A constant, so that the loops over channels are unrolled: 1.7 times as fast as with the table's width."""
 _ONE = np.float32(1.0)
 

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Float32, Int32, Int64
 from torch import Tensor
 
+from objectscan.engines.cube_cases import EDGES, cube_cases
 from objectscan.engines.nvdiffrec import isosurface_kernels as kernels
-from objectscan.engines.nvdiffrec.cube_cases import EDGES, cube_cases
 from objectscan.errors import EmptyForeground
 from objectscan.render.devices import array_of
 

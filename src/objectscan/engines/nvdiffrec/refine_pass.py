@@ -18,6 +18,7 @@ from objectscan.engines.nvdiffrec.bridge import TexturedStart
 from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.field import MaterialSample
 from objectscan.engines.nvdiffrec.guards import ensure_finite
+from objectscan.engines.nvdiffrec.live_picture import LivePicture
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency
 from objectscan.engines.nvdiffrec.textures import LearntTextures
@@ -63,6 +64,7 @@ class RefinePass:
     ):  # fmt: skip
         """Begin at the bridge's mesh and textures."""
         self._options = options
+        self._live = LivePicture()
         self._photos: PhotoLevel = photo_level(views, options.image_edge_px)
         self._appearance, self._cameras, self._uv = appearance, cameras, start.uv
         self._faces = torch.from_numpy(start.mesh.faces)
@@ -95,7 +97,8 @@ class RefinePass:
             shared.zero_grad()
             self._textures.step(_TEXTURE_RATES * decay)
             self._vertices.step(_VERTEX_RATE_PX * self._pixel * decay)
-            report(Progress(STAGE, (step + 1) / steps, f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"))
+            words = f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"
+            report(Progress(STAGE, (step + 1) / steps, words, self._live.take()))
         facts = {
             "colour_loss": float(losses[0]),
             "mask_loss": float(losses[1]),
@@ -107,7 +110,9 @@ class RefinePass:
 
     def _step(self, index: Tensor, step: int) -> Tensor:
         rendered = self.render(self._photos, index)
-        colour, mask = photo_loss(rendered, self._photos.targets(index))
+        target = self._photos.targets(index)
+        self._live.look(rendered, target)
+        colour, mask = photo_loss(rendered, target)
         bending = normal_consistency(self._vertices.positions, self._faces, self._adjacency)
         loss = colour + 2.0 * mask + _BENDING * bending + self._appearance.regularisation()
         if self._cameras.delta.requires_grad:
@@ -136,7 +141,7 @@ class RefinePass:
             tangent_space = F.pad(texels[:, 6:8], (0, 1), value=1.0)
             normal = bend_normals(F.normalize(surface[:, 3:], dim=1), corner[:, 2:], tangent_space)
             to_camera = F.normalize(centres[hits.views()] - surface[:, :3].detach(), dim=1)
-            material = MaterialSample(texels[:, :3], texels[:, 3:6], texels[:, 6:8])
+            material = MaterialSample(texels[:, :3], texels[:, 3:6])
             return shade(material, normal, to_camera, light, self._appearance.gains(index, hits))
 
         return render_views(clip, self._faces, self._adjacency, photos.size, colour_of)

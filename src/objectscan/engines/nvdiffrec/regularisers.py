@@ -30,13 +30,24 @@ def sign_change(edge_values: Float[Tensor, "E 2"]) -> Float[Tensor, ""]:
     return towards + F.binary_cross_entropy_with_logits(second, (first > 0).to(first.dtype))
 
 
+def saturated(value: Float[Tensor, ...], scale: float) -> Float[Tensor, ...]:
+    """`value` (not negative) while it is small, towards `scale` when it is large (Geman and McClure 1985)."""
+    return value * scale / (value + scale)
+
+
 def normal_consistency(
-    vertices: Float[Tensor, "V 3"], faces: Int32[Tensor, "F 3"], adjacency: Int32[Tensor, "F 3"]
+    vertices: Float[Tensor, "V 3"],
+    faces: Int32[Tensor, "F 3"],
+    adjacency: Int32[Tensor, "F 3"],
+    *,
+    crease: float = np.inf,
 ) -> Float[Tensor, ""]:
     """Mean over inner edges of 1 - cos of the angle between their faces' normals; 0 for no edges.
-    Differentiable.
+
+    Differentiable. With a `crease` each edge's term is `saturated` at it: flat parts are flattened as before,
+    and sharp edges stay sharp.
     """
-    result: Tensor = _NormalConsistency.apply(vertices, faces, adjacency)
+    result: Tensor = _NormalConsistency.apply(vertices, faces, adjacency, crease)
     return result
 
 
@@ -71,13 +82,13 @@ def _graph_laplacian(faces: np.ndarray, vertex_count: int) -> scipy.sparse.csr_m
 
 class _NormalConsistency(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, vertices: Tensor, faces: Tensor, adjacency: Tensor) -> Tensor:
+    def forward(ctx: Any, vertices: Tensor, faces: Tensor, adjacency: Tensor, crease: float) -> Tensor:
         inputs = array_of(vertices), faces.numpy(), adjacency.numpy()
         normals = np.zeros(inputs[1].shape, np.float64)
         lengths = np.zeros(len(inputs[1]), np.float64)
         _unit_normals(inputs[0], inputs[1], normals, lengths)
         slopes = np.zeros_like(normals)
-        total, edges = _consistency(inputs[2], normals, slopes)
+        total, edges = _consistency(inputs[2], normals, crease, slopes)
         ctx.saved = (*inputs[:2], normals, lengths, slopes / max(edges, 1))
         return vertices.new_tensor(total / max(edges, 1))
 
@@ -86,7 +97,7 @@ class _NormalConsistency(torch.autograd.Function):
         vertices, faces, normals, lengths, slopes = ctx.saved
         gradient = np.zeros_like(vertices)
         _unit_normals_backward(vertices, faces, normals, lengths, slopes * float(upstream), gradient)
-        return torch.from_numpy(gradient), None, None
+        return torch.from_numpy(gradient), None, None, None
 
 
 @njit(cache=True, nogil=True)
@@ -110,8 +121,8 @@ def _unit_normals(vertices, faces, normals, lengths):
 
 
 @njit(cache=True, nogil=True)
-def _consistency(adjacency, normals, slopes):
-    """Sum of 1 - cos over inner edges and their number; slopes gets the derivative by each normal."""
+def _consistency(adjacency, normals, crease, slopes):
+    """Sum of saturated 1 - cos over inner edges, and their number; slopes gets its gradient by normal."""
     total, edges = 0.0, 0
     for t in range(adjacency.shape[0]):
         for k in range(3):
@@ -122,9 +133,12 @@ def _consistency(adjacency, normals, slopes):
             cosine = 0.0
             for c in range(3):
                 cosine += normals[t, c] * normals[other, c]
-                slopes[t, c] -= normals[other, c]
-                slopes[other, c] -= normals[t, c]
-            total += 1.0 - cosine
+            bend = max(1.0 - cosine, 0.0)
+            share = 1.0 / (1.0 + bend / crease)
+            for c in range(3):
+                slopes[t, c] -= share * share * normals[other, c]
+                slopes[other, c] -= share * share * normals[t, c]
+            total += bend * share
     return total, edges
 
 

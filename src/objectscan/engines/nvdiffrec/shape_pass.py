@@ -13,10 +13,11 @@ from torch import Tensor
 from objectscan.engines.nvdiffrec.appearance import Appearance, photo_loss, render_views, shade
 from objectscan.engines.nvdiffrec.batches import view_batches
 from objectscan.engines.nvdiffrec.cameras import ViewCameras
-from objectscan.engines.nvdiffrec.field import TextureField
+from objectscan.engines.nvdiffrec.field import MaterialSample, TextureField
 from objectscan.engines.nvdiffrec.guards import ensure_finite
+from objectscan.engines.nvdiffrec.live_picture import LivePicture
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
-from objectscan.engines.nvdiffrec.regularisers import normal_consistency, sign_change
+from objectscan.engines.nvdiffrec.regularisers import normal_consistency, saturated, sign_change
 from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
 from objectscan.recipes import ShapeOptions
 from objectscan.render import Hits, build_adjacency, interpolate_covered, vertex_normals
@@ -31,9 +32,14 @@ _REDISTANCE_EVERY = 40
 _WARM_UP_STEPS = 40
 """Steps over which the surface's rate grows from 0: while colours are still grey they push the outline about.
 """
-_BENDING = 0.1
+_BENDING = 0.5
+_CREASE = 0.02
+"""1 - cos of the angle (about 11 degrees) from which a bend counts as a crease and hardly costs more."""
 _SIGN = 0.002
-_MATERIAL_SMOOTHNESS = 0.1
+_PATCHES = 0.1
+_FEW_MATERIALS = 0.3
+_SAME_MATERIAL = 0.05
+"""Difference of channels in [0, 1] above which two points are of different materials."""
 
 
 class ShapePass:
@@ -46,6 +52,7 @@ class ShapePass:
         """Begin at the surface of `grid` (the visual hull)."""
         self.grid, self._field, self._appearance, self._cameras = grid, field, appearance, cameras
         self._views, self._options = views, options
+        self._live = LivePicture()
 
     def run(self, rng: np.random.Generator, report: ProgressFn) -> tuple[Mesh, PassReport]:
         """Optimise through all levels; the mesh is in world coordinates."""
@@ -75,7 +82,8 @@ class ShapePass:
                 self._field.rows.step(_FIELD_RATE * decay)
                 self.grid.step(_DISTANCE_RATE * decay * min(1.0, done / _WARM_UP_STEPS))
                 done += 1
-                report(Progress(STAGE, done / total, f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"))
+                words = f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"
+                report(Progress(STAGE, done / total, words, self._live.take()))
         mesh = self.grid.mesh()
         facts = {
             "colour_loss": float(losses[0]),
@@ -88,11 +96,13 @@ class ShapePass:
         surface = self.grid.surface()
         adjacency = build_adjacency(surface.faces)
         rendered, points = self._render(photos, index, surface.vertices, surface.faces, adjacency)
-        colour, mask = photo_loss(rendered, photos.targets(index))
-        bending = normal_consistency(surface.vertices, surface.faces, adjacency)
+        target = photos.targets(index)
+        self._live.look(rendered, target)
+        colour, mask = photo_loss(rendered, target)
+        bending = normal_consistency(surface.vertices, surface.faces, adjacency, crease=_CREASE)
         loss = colour + 2.0 * mask + _BENDING * bending + _SIGN * sign_change(surface.edge_values)
         loss = loss + surface.regularisation + self._appearance.regularisation()
-        loss = loss + _MATERIAL_SMOOTHNESS * self._roughness_of_material(points, rng)
+        loss = loss + self._material_prior(points, rng)
         ensure_finite(STAGE, step, loss=loss, vertices=surface.vertices)
         loss.backward()
         return torch.stack([colour.detach(), mask.detach()])
@@ -113,15 +123,16 @@ class ShapePass:
             points = values[:, :3]
             seen.append(points.detach())
             material = self._field(points)
-            normal = F.normalize(F.normalize(values[:, 3:], dim=1) + material.normal_offset, dim=1)
+            normal = F.normalize(values[:, 3:], dim=1)
             to_camera = F.normalize(centres[hits.views()] - points.detach(), dim=1)
             return shade(material, normal, to_camera, light, self._appearance.gains(index, hits))
 
         return render_views(clip, faces, adjacency, photos.size, colour_of), seen[0]
 
-    def _roughness_of_material(self, points: Tensor, rng: np.random.Generator) -> Tensor:
-        """Mean change of the material over a small random step: colour is mostly flat, so shading shows
-        shape.
+    def _material_prior(self, points: Tensor, rng: np.random.Generator) -> Tensor:
+        """Few materials, in patches: else the colour explains the shading and the shape stays as it began.
+
+        Compares points with others half a cell away and with others anywhere on the object.
         """
         if len(points) == 0:
             return torch.zeros(())
@@ -129,7 +140,19 @@ class ShapePass:
         shift = torch.from_numpy(rng.standard_normal(chosen.shape).astype(np.float32)) * (
             0.5 * self.grid.spacing
         )
-        here, there = self._field(chosen), self._field(chosen + shift)
-        colour = (here.base_color_srgb - there.base_color_srgb).abs().mean()
-        rest = (here.occlusion_roughness_metallic - there.occlusion_roughness_metallic).abs().mean()
-        return colour + rest + here.normal_offset.abs().mean()
+        here, near = self._field(chosen), self._field(chosen + shift)
+        shuffled = torch.from_numpy(rng.permutation(len(chosen)))
+        anywhere = MaterialSample(
+            here.base_color_srgb[shuffled],
+            here.occlusion_roughness_metallic[shuffled],
+        )
+        return _PATCHES * _material_difference(here, near) + _FEW_MATERIALS * _material_difference(
+            here, anywhere
+        )
+
+
+def _material_difference(first: MaterialSample, second: MaterialSample) -> Tensor:
+    """Mean difference of colour and of the other channels, saturating: edges of paint are cheap."""
+    colour = (first.base_color_srgb - second.base_color_srgb).abs().mean(dim=1)
+    rest = (first.occlusion_roughness_metallic - second.occlusion_roughness_metallic).abs().mean(dim=1)
+    return saturated(colour, _SAME_MATERIAL).mean() + saturated(rest, _SAME_MATERIAL).mean()

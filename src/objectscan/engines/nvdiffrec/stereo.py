@@ -23,6 +23,8 @@ from objectscan.types import Progress, ProgressFn, View
 STAGE = "stereo"
 _SWEEPS = 4
 _REACH_PX = 4
+_DOUBT = 0.02
+"""How much better than at the hull a match must be (1 - correlation) to leave the hull."""
 _DEEPEST_SHARE = 0.35
 """How far behind the hull a surface is looked for, as a share of the object's longest side."""
 _CLOSEST_RAD = np.deg2rad(8.0)
@@ -108,7 +110,7 @@ def _match_all(
         kernels.match(
             grey[view], masks[view], grey[others], masks[others], level.intrinsics[others] @ between[:, :3,
             :3], np.einsum("nij,nj->ni", level.intrinsics[others], between[:, :3, 3]), level.intrinsics[view],
-            start_depth, start_normal, deepest, _SWEEPS, _REACH_PX, seed + view, depths[view],
+            start_depth, start_normal, deepest, _DOUBT, _SWEEPS, _REACH_PX, seed + view, depths[view],
             start_normal.copy(), costs[view],
         )  # fmt: skip
 

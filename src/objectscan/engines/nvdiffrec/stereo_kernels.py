@@ -7,6 +7,8 @@ from numba import njit
 
 _NO_MATCH = 2.0
 _FLATTEST_COSINE = 0.05
+_DOUBTED_SHARE = 0.02
+"""From here on behind the start, as a share of the deepest, all of the doubt counts: about a grid cell."""
 
 
 @njit(cache=True, nogil=True)
@@ -135,12 +137,12 @@ def _cost(
 @njit(cache=True, nogil=True)
 def match(
     grey, mask, others, other_masks, rotations, shifts, intrinsics, start_depth, start_normal, deepest,
-    sweeps, reach, seed, depth, normal, cost,
+    doubt, sweeps, reach, seed, depth, normal, cost,
 ):  # fmt: skip
     """Patch match: planes at or behind the start surface spread from pixel to pixel and are varied at random.
 
     depth, normal and cost are filled; rotations and shifts map camera points of this view to pixels of the
-    others.
+    others. `doubt` is added to the cost of what lies clearly behind the start: blank patches match anywhere.
     """
     height, width = grey.shape
     np.random.seed(seed)  # noqa: NPY002 - numba's own generator, one a thread
@@ -191,6 +193,7 @@ def match(
                     grey, mask, others, other_masks, row, column, trial[0], trial[1], trial[2], trial[3],
                     rotations, shifts, intrinsics, reach,
                 )  # fmt: skip
+                found += doubt * min(max(trial[0] - nearest, 0.0) / (_DOUBTED_SHARE * deepest), 1.0)
                 if found < cost[row, column]:
                     cost[row, column] = found
                     depth[row, column] = trial[0]

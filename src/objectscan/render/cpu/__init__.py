@@ -1,5 +1,5 @@
-"""Compiled CPU kernels of the renderer. Compiled at first use, kept in numba's cache, GIL released.
+"""The CPU backend: kernels compiled by numba at first use, kept on disk, GIL released.
 
-A second backend has to offer the same functions; `rasterize`, `interpolate` and `antialias` of the parent
-package hold everything that is not a loop over triangles or pixels.
+Files named after a thing (`coverage`, `silhouette`, `texels` ...) hold kernels, those named after an activity
+(`rasterizing`, `antialiasing` ...) make them functions of torch. `operations` lists what `render` calls.
 """
