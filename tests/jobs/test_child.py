@@ -90,7 +90,7 @@ def test_an_order_that_cannot_be_read_fails_and_ends_nothing():
 
 @pytest.mark.parametrize("preset", ["preview", "standard", "high"])
 def test_a_recorded_recipe_is_the_recipe(preset):
-    recipe = recipe_for(preset, {"budget.faces": 777, "shape.steps": [1, 2]})
+    recipe = recipe_for(preset, {"budget.faces": 777, "refine_cameras": True})
     assert recipe_from(json.loads(json.dumps(expanded(recipe)))) == recipe
 
 
