@@ -20,6 +20,7 @@ from objectscan.jobs.ranking import next_waiting
 
 _TRIES = 20
 """Claims that other workers may snatch away before one gives up until its next poll."""
+_CANDIDATES = 8
 _FREE: Mapping[str, Any] = {"owner": None, "lease_until": None}
 _FIRST_BACKOFF_S = 2.0
 
@@ -47,23 +48,28 @@ class Limits:
 
 
 def claim(database: Database, owner: str, lease_s: float) -> Job | None:
-    """Take the job whose turn it is, or None if none is due."""
+    """Take the job whose turn it is, or None if none is due.
+
+    Looking holds no lock. Of several workers that look at once each tries the best, then the next best.
+    """
     for _ in range(_TRIES):
+        with database.reading() as connection:
+            numbers = next_waiting(connection, _CANDIDATES)
+        if not numbers:
+            return None
         with database.writing() as connection:
-            number = next_waiting(connection)
-            if number is None:
-                return None
-            taken = _taken(connection, number, owner, lease_s)
-            if taken is not None:
-                append_event(connection, taken.tenant, taken.id, "started", {"attempt": taken.attempt})
-                return taken
+            for number in numbers:
+                taken = _taken(connection, number, owner, lease_s)
+                if taken is not None:
+                    append_event(connection, taken.tenant, taken.id, "started", {"attempt": taken.attempt})
+                    return taken
     return None
 
 
 def _taken(connection: sa.Connection, number: int, owner: str, lease_s: float) -> Job | None:
     row = connection.execute(
         sa.update(jobs)
-        .where(jobs.c.number == number, jobs.c.state == "queued")
+        .where(jobs.c.number == number, jobs.c.state == "queued", jobs.c.not_before <= now())
         .values(
             state="running", owner=owner, attempt=jobs.c.attempt + 1, started_at=now(),
             lease_until=now() + lease_s, stage="start", stage_fraction=0.0, fraction=0.0, remaining_s=None,

@@ -54,7 +54,7 @@ jobs = sa.Table(
     sa.Column("summary", _Json),
     # The claim reads the first alone, fairness the second, lists the third and fourth, the reaper the fifth.
     sa.Index(None, "state", "priority", "tenant", "number", "not_before"),
-    sa.Index(None, "started_at", "tenant"),
+    sa.Index(None, "tenant", "started_at"),
     sa.Index(None, "tenant", "number"),
     sa.Index(None, "tenant", "state", "number"),
     sa.Index(None, "state", "lease_until"),

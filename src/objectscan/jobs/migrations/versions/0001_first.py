@@ -88,7 +88,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
         sqlite_autoincrement=True,
     )
-    op.create_index("jobs_started_at_tenant", "jobs", ["started_at", "tenant"])
+    op.create_index("jobs_tenant_started_at", "jobs", ["tenant", "started_at"])
     op.create_index("jobs_state_finished_at", "jobs", ["state", "finished_at"])
     op.create_index("jobs_state_lease_until", "jobs", ["state", "lease_until"])
     op.create_index(
@@ -132,7 +132,7 @@ def downgrade() -> None:
     op.drop_index("jobs_state_priority_tenant_number_not_before", table_name="jobs")
     op.drop_index("jobs_state_lease_until", table_name="jobs")
     op.drop_index("jobs_state_finished_at", table_name="jobs")
-    op.drop_index("jobs_started_at_tenant", table_name="jobs")
+    op.drop_index("jobs_tenant_started_at", table_name="jobs")
     op.drop_table("jobs")
     op.drop_index("idempotency_keys_created_at", table_name="idempotency_keys")
     op.drop_table("idempotency_keys")
