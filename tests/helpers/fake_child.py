@@ -2,7 +2,8 @@
 
 stages: names; stage_s: how long each takes; slow: a stage that takes slow_s, or for ever, each time or
 slow_once; trouble: a stage to misbehave in, once or always; how: kill, defect, photos, memory, deaf, full,
-leak; picture, report: whether it writes them early; fragmentation: of the GPU memory, in the end.
+leak; result_bytes: size of the model; picture, report: whether it writes them early; fragmentation: of the
+GPU memory, in the end.
 FAKE_LOG names a file that gets a line `JOB stage PID` for each stage that ran.
 """
 
@@ -43,7 +44,8 @@ class FakeWork:
             note(f"{order.id} {stage} {os.getpid()}")
             self._stage(stage, order, plan, report, cancelled)
             write(done, b"")
-        write(order.out / "model.glb", f"{order.id} {order.recipe['preset']}".encode())
+        content = f"{order.id} {order.recipe['preset']}".encode()
+        write(order.out / "model.glb", content + bytes(plan.get("result_bytes", 0)))
         write(order.out / "report.json", b"{}")
         if "fragmentation" in plan:
             facts = {"memory_bytes": 1, "fragmentation": plan["fragmentation"]}
