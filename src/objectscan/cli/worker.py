@@ -41,7 +41,7 @@ def check(*, settings: Settings, output: Output) -> None:
         raise _missing(problem) from problem
     database = Database(setup_from(settings).database_url)
     try:
-        found = workers.present(database, host=socket.gethostname())
+        found = workers.present(database, host=socket.gethostname()) if database.has_tables() else []
     finally:
         database.close()
     for row in found:

@@ -78,6 +78,11 @@ class Database:
         """Take the tables back to an earlier revision; `base` removes them."""
         self._migrate("downgrade", revision)
 
+    def has_tables(self) -> bool:
+        """Whether the tables were made; which revision is not asked."""
+        with self.reading() as connection:
+            return sa.inspect(connection).has_table("jobs")
+
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
