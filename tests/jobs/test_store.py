@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from jobs.conftest import age
 from objectscan.errors import (
+    BadKey,
     BadRecipe,
     IdempotencyConflict,
     InputError,
@@ -44,8 +45,14 @@ def test_a_submitted_job_waits_with_its_full_recipe(database):
 def test_a_wrong_recipe_or_priority_is_refused_before_anything_is_written(database):
     with pytest.raises(BadRecipe, match="facess"):
         submit(database, overrides={"budget.facess": 1})
-    with pytest.raises(InputError, match="10"):
-        submit(database, priority=10)
+    numbers = [{"priority": 10}, {"seed": -1}, {"seed": 2**63}]
+    for wrong in (*numbers, {"tags": ("x" * 64,)}, {"external_id": "a\0"}, {"tenant": "A"}):
+        with pytest.raises(InputError):
+            submit(database, **wrong)
+    with pytest.raises(BadKey):
+        store.submit(database, NewJob("a", "../b"))
+    with pytest.raises(InputError, match="key"):
+        store.submit(database, NewJob("a", "uploads/1"), idempotency=Idempotency("k" * 256, "h"))
     assert store.list_jobs(database, "a").jobs == []
 
 

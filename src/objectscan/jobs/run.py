@@ -63,6 +63,9 @@ class Tools:
         return self.setup.limits
 
 
+_UNTOUCHED: dict[str, Any] = {"is_clean": True, "memory_bytes": 0, "fragmentation": None}
+
+
 @dataclass
 class JobRun:
     """One attempt."""
@@ -70,7 +73,7 @@ class JobRun:
     job: Job
     tools: Tools
     child: ChildProcess
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=lambda: dict(_UNTOUCHED))
     """What the child said of its memory at the end; `is_clean` if it can go on."""
 
     def __post_init__(self) -> None:
@@ -122,6 +125,7 @@ class JobRun:
             "id": self.job.id, "photos": str(self._folder.photos), "out": str(self._folder.out),
             "recipe": self.job.recipe, "seed": self.job.seed,
         }  # fmt: skip
+        self.facts["is_clean"] = False  # until it answers
         self.child.send({"job": order})
 
     def _follow(self, keeper: LeaseKeeper) -> tuple[dict[str, Any] | None, Reason | None]:

@@ -14,8 +14,10 @@ from objectscan.errors import IdempotencyConflict, InputError, QuotaExceeded, Un
 from objectscan.jobs.database import Database, lock_tenant, now
 from objectscan.jobs.events import append_event
 from objectscan.jobs.model import FINISHED, Job, State, events, idempotency_keys, job_from, job_tags, jobs
+from objectscan.jobs.plain import plain_text
 from objectscan.jobs.ranking import queue_position
 from objectscan.recipes import expanded, recipe_for
+from objectscan.storage.names import require_key, require_tenant
 
 IDEMPOTENCY_S = 86_400.0
 """How long the answer to an idempotency key is remembered."""
@@ -84,11 +86,14 @@ def submit(
 
     Raises:
         BadRecipe: Preset or overrides do not exist.
-        InputError: The priority is out of range.
+        InputError: A number is out of range, or a text is too long.
+        BadKey: Tenant or input is no name that the storage takes.
         IdempotencyConflict: The key came with another request before.
         QuotaExceeded: Too many wait already.
     """
     values = _values(new)
+    if idempotency is not None:
+        _require_text("idempotency key", idempotency.key, 255)
     with database.writing(durable=True) as connection:
         lock_tenant(connection, new.tenant)
         earlier = None if idempotency is None else _earlier(connection, new.tenant, idempotency)
@@ -210,8 +215,16 @@ def delete(database: Database, tenant: str, job_id: str) -> Job:
 
 
 def _values(new: NewJob) -> dict[str, Any]:
-    if not 0 <= new.priority <= 9:
-        raise InputError(f"The priority is {new.priority}.", hint="Give 0 to 9; 9 goes first.")
+    require_tenant(new.tenant)
+    require_key(new.input)
+    for name, value, most in (("priority", new.priority, 9), ("seed", new.seed, 2**63 - 1)):
+        if not 0 <= value <= most:
+            raise InputError(f"The {name} is {value}.", hint=f"Give 0 to {most}.")
+    for name, texts, length in (
+        ("input", [new.input], 200), ("external id", [new.external_id or ""], 200), ("tag", new.tags, 63),
+    ):  # fmt: skip
+        for text in texts:
+            _require_text(name, text, length)
     recipe = expanded(recipe_for(new.preset, new.overrides))
     return {
         "id": str(uuid.uuid4()), "tenant": new.tenant, "state": "queued", "priority": new.priority,
@@ -220,6 +233,11 @@ def _values(new: NewJob) -> dict[str, Any]:
         "input": new.input, "external_id": new.external_id, "notes": dict(new.notes), "attempt": 0,
         "failures": 0, "cancel_requested": False, "stage": "", "stage_fraction": 0.0, "fraction": 0.0,
     }  # fmt: skip
+
+
+def _require_text(name: str, text: str, length: int) -> None:
+    if len(text) > length or text != plain_text(text):
+        raise InputError(f"The {name} {text[:40]!r} can't be kept.", hint=f"Give up to {length} characters.")
 
 
 def _earlier(connection: sa.Connection, tenant: str, idempotency: Idempotency) -> Job | None:

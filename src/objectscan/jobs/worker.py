@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -62,6 +63,7 @@ class Worker:
         self._busy = threading.Lock()
         self._child: ChildProcess | None = None
         self._job_id: str | None = None
+        self._is_ready = False
         self._facts: dict[str, Any] = {"jobs_done": 0, "children": 0}
         self._host = socket.gethostname()
 
@@ -74,6 +76,7 @@ class Worker:
         """
         self._database.upgrade()
         workers.enter(self._database, self.id, self._host, os.getpid())
+        signal.signal(signal.SIGTERM, lambda *_: self._ask_to_stop())  # until Celery takes over
         signals.worker_shutting_down.connect(self._ask_to_stop, weak=False)
         signals.setup_logging.connect(_leave_logging, weak=False)
         threads = [
@@ -83,6 +86,9 @@ class Worker:
         for thread in threads:
             thread.start()
         log.info("The worker starts.", extra={"worker": self.id})
+        if self._setup.broker_url.startswith("amqp"):
+            limit_ms = int(1000 * self._setup.seconds("job_time_limit_s"))
+            log.info("RabbitMQ's consumer_timeout has to be above %d ms, or it ends this worker.", limit_ms)
         try:
             return _consume(self._app, self.id)
         finally:
@@ -124,10 +130,17 @@ class Worker:
             log.warning("%s", problem, extra={"worker": self.id})
         self._database.close()
 
+    @property
+    def _state(self) -> workers.WorkerState:
+        if self._stop.is_set():
+            return "stopping"
+        return "busy" if self._job_id else "idle" if self._is_ready else "starting"
+
     def _ready_child(self) -> ChildProcess:
         if self._child is not None and self._child.is_alive:
             return self._child
         self._drop_child()
+        self._is_ready = False
         environment = {**environment_of(self._setup.settings), **_ALLOCATOR}
         self._child = ChildProcess(self._command, environment)
         self._facts["children"] += 1
@@ -136,6 +149,7 @@ class Worker:
         except WorkerLost:
             self._drop_child()
             raise
+        self._is_ready = True
         log.info("The child is ready.", extra={"worker": self.id, "child": self._child.pid})
         return self._child
 
@@ -170,11 +184,11 @@ class Worker:
             pass
 
     def _keep_house(self) -> None:
-        renewed = 0.0
+        renewed, told = 0.0, ""
         while not self._stop.wait(self._setup.seconds("reap_s")):
             self._without_fuss(self._reap)
-            if time.monotonic() - renewed >= _RENEW_S or self._job_id is not None:
-                renewed = time.monotonic()
+            if time.monotonic() - renewed >= _RENEW_S or self._state != told:
+                renewed, told = time.monotonic(), self._state
                 self._without_fuss(self._renew)
 
     def _reap(self) -> None:
@@ -183,8 +197,7 @@ class Worker:
             publish_wake(self._app, job_id)
 
     def _renew(self) -> None:
-        state: workers.WorkerState = "busy" if self._job_id else "idle" if self._child else "starting"
-        workers.renew(self._database, self.id, state, self._job_id, self._facts)
+        workers.renew(self._database, self.id, self._state, self._job_id, self._facts)
 
     def _sweep(self) -> None:
         setup = self._setup
