@@ -129,6 +129,18 @@ def test_a_living_lease_is_not_reaped(database, job_id):
     assert claims.reap(database, LIMITS) == [] and look(database, job_id).state == "running"
 
 
+def test_a_worker_that_wakes_up_while_it_is_reaped_keeps_its_job(database, job_id, monkeypatch):
+    job, reap_one = claim(database), claims._reap_one
+    age(database, job_id, "lease_until", 1)
+
+    def after_a_beat(*arguments):
+        assert claims.beat(database, job, 60, None, tell=False) == "go on"
+        return reap_one(*arguments)
+
+    monkeypatch.setattr(claims, "_reap_one", after_a_beat)
+    assert claims.reap(database, LIMITS) == [] and look(database, job_id).state == "running"
+
+
 def test_the_third_lost_worker_fails_the_job(database, job_id):
     for failures in (1, 2, 3):
         claim(database)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from helpers.fake_child import STAGES
+from helpers.s3 import s3_bucket
 from helpers.servers import until
 from helpers.service import FAKE_CHILD, Service, child_variables, is_gone
 from objectscan.errors import WorkerLost
@@ -60,6 +61,21 @@ def test_a_job_runs_to_its_end_and_its_results_are_stored(service, worker):
     model = b"".join(service.storage.tenant("a").get(f"{job.artifacts['folder']}/model.glb"))
     assert model == f"{job_id} preview".encode() and files["model.glb"]["size_bytes"] == len(model)
     assert not (service.setup.work_folder / job_id).exists()
+
+
+def test_three_addresses_make_it_a_cluster(postgres, variables, service):
+    """The same code on PostgreSQL and S3; tests/jobs/test_worker_process.py has the messages."""
+    with s3_bucket("cluster") as bucket:
+        database_url = postgres.new_database("cluster")
+        with configured(service, database_url=database_url, storage_url=f"{bucket}/prod") as cluster:
+            job_id = cluster.submit({"trouble": "refine", "how": "kill", "once": True})
+            worker = Worker(cluster.setup, child_command=FAKE_CHILD)
+            until(lambda: not worker.work() and cluster.job(job_id).is_finished)
+            worker.close()
+            job = cluster.job(job_id)
+            model = b"".join(cluster.storage.tenant("a").get(f"jobs/{job_id}/2/model.glb"))
+    assert job.state == "succeeded" and model.startswith(job_id.encode())
+    assert service.ran(job_id) == ["capture", "shape", "refine", "refine", "preview"]
 
 
 def test_a_killed_child_costs_one_stage_and_the_job_goes_on_in_a_new_one(service, worker):
