@@ -53,9 +53,10 @@ def closure(roots: list[str]) -> dict[str, str]:
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
+    run = [*project["dependencies"], *extras["service"], *extras["postgres"]]
     sets = {
-        "requirements.txt": ("the software", project["dependencies"]),
-        "requirements-dev.txt": ("its development", [*project["dependencies"], *extras["dev"]]),
+        "requirements.txt": ("the software and its service", run),
+        "requirements-dev.txt": ("their development", [*run, *extras["dev"]]),
     }
     for name, (what, roots) in sets.items():
         lines = [f"{package}=={version}\n" for package, version in sorted(closure(roots).items())]

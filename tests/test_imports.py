@@ -29,6 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "stages": BASE,
     "workspace": BASE | {"archive"},
     "delivery": BASE | {"mesh", "render", "report", "recipes", "workspace", "stages"},
+    "storage": BASE,
+    "jobs": BASE | {"settings", "recipes", "render", "capture", "engines", "stages", "pipeline", "storage"},
     "pipeline": BASE
     | {"settings", "recipes", "capture", "engines", "mesh", "render", "report", "memory", "archive", "stages"}
     | {"workspace", "delivery"},

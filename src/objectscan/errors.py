@@ -15,7 +15,14 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ BadSegmentationModel         a network for masks can't be used
  │  ├ BadVideo                     a video can't be read, or is over a limit
  │  ├ BadWorkspace                 the output folder holds something else, or can't be written
- │  └ LicenceNotAccepted           weights were asked for before their licence was accepted by name
+ │  ├ LicenceNotAccepted           weights were asked for before their licence was accepted by name
+ │  ├ BadServiceSetup              addresses or settings of the service do not fit together
+ │  ├ BadKey                       a storage key or tenant name that could lead elsewhere
+ │  ├ UnknownJob                   no such job for this tenant
+ │  ├ UnknownKey                   no such API key for this tenant
+ │  ├ WrongState                   the job's state does not allow it
+ │  ├ IdempotencyConflict          the key was used for another request
+ │  └ QuotaExceeded                the tenant has no room left
  ├ ReconstructionError             the photos did not work out      exit 3
  │  ├ CamerasNotFound              where the photos were taken from can't be told, or not safely
  │  ├ EmptyForeground              no volume is inside all masks
@@ -28,7 +35,11 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ MissingWeights               weights that an engine needs are not on this machine
  │  ├ BadWeights                   a weight file is damaged, or not the one that was asked for
  │  ├ DownloadFailed               the hub can't be reached, refuses, or lacks what was asked for
- │  └ NotEnoughSpace               the disk is too full for a download
+ │  ├ NotEnoughSpace               the disk is too full for a download
+ │  ├ DatabaseFailed               the database can't be reached or refuses
+ │  ├ StorageFailed                the object storage can't be reached or refuses
+ │  ├ WorkerLost                   the process that ran the job died
+ │  └ TimeLimitReached             the job ran longer than it may
  ├ ExportError                     a file could not be written      exit 5
  └ Cancelled                       stopped on request               exit 130
 """
@@ -145,6 +156,48 @@ class LicenceNotAccepted(InputError):
     code = "licence_not_accepted"
 
 
+class BadServiceSetup(InputError):
+    """Addresses or settings of the service do not fit together."""
+
+    code = "bad_service_setup"
+
+
+class BadKey(InputError):
+    """A storage key or tenant name could lead out of the tenant's part of the storage."""
+
+    code = "bad_key"
+
+
+class UnknownJob(InputError):
+    """There is no such job for this tenant."""
+
+    code = "unknown_job"
+
+
+class UnknownKey(InputError):
+    """There is no such API key for this tenant."""
+
+    code = "unknown_key"
+
+
+class WrongState(InputError):
+    """The job's state does not allow what was asked."""
+
+    code = "wrong_state"
+
+
+class IdempotencyConflict(InputError):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+
+
+class QuotaExceeded(InputError):
+    """The tenant has no room left for jobs or files."""
+
+    code = "quota_exceeded"
+
+
 class ReconstructionError(ObjectscanError):
     """The photos did not work out."""
 
@@ -223,6 +276,30 @@ class NotEnoughSpace(ResourceError):
     """The disk is too full for a download."""
 
     code = "not_enough_space"
+
+
+class DatabaseFailed(ResourceError):
+    """The database can't be reached, or refuses."""
+
+    code = "database_failed"
+
+
+class StorageFailed(ResourceError):
+    """The object storage can't be reached, or refuses."""
+
+    code = "storage_failed"
+
+
+class WorkerLost(ResourceError):
+    """The process that ran the job died."""
+
+    code = "worker_lost"
+
+
+class TimeLimitReached(ResourceError):
+    """The job ran longer than it may."""
+
+    code = "time_limit_reached"
 
 
 class ExportError(ObjectscanError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -137,6 +137,23 @@ def _check_levels(shape: ShapeOptions) -> None:
     if len(lengths) > 1 or 0 in lengths:
         stated = ", ".join(f"shape.{name} {list(values)}" for name, values in lists.items())
         raise BadRecipe(f"The levels don't match: {stated}.", hint="Give each as many values, one a level.")
+
+
+def recipe_from(values: Mapping[str, Any]) -> Recipe:
+    """The inverse of `expanded`, for the job record.
+
+    Raises:
+        BadRecipe: An option of it is not known any more.
+    """
+    return recipe_for(STANDARD.preset, dict(_leaves(values)))
+
+
+def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
 
 
 def _replaced(options: Any, path: list[str], value: Any, full_name: str) -> Any:

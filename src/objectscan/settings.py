@@ -63,6 +63,43 @@ SETTINGS: tuple[Setting, ...] = (
             "or in the user's cache folder if that can't be written."),
     Setting("models", "", "folder", "Where model weights are kept; empty means objectscan/models in the "
             "user's cache folder."),
+    Setting("data_folder", "data", "folder", "Where a service keeps what has no other address: "
+            "database, wake-up messages, files, work in progress."),
+    Setting("database_url", "", "URL", "Jobs: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME; "
+            "empty means SQLite in the data folder."),
+    Setting("broker_url", "", "URL", "Wake-up messages: filesystem:///FOLDER, redis:// or amqp://; "
+            "empty means the data folder."),
+    Setting("storage_url", "", "URL", "Photos and results: file:///FOLDER or s3://BUCKET/PREFIX; empty "
+            "means the data folder."),
+    Setting("work_folder", "", "folder", "Jobs at work on this machine; empty means the data folder."),
+    Setting("lease_s", 60.0, "seconds", "A worker that is not heard of for so long has lost its job.",
+            least=1),
+    Setting("heartbeat_s", 10.0, "seconds", "How often a worker renews its lease.", least=0.1),
+    Setting("poll_s", 2.0, "seconds", "How often an idle worker looks for jobs, woken or not.", least=0.05),
+    Setting("reap_s", 3.0, "seconds", "How often a worker looks for lost jobs.", least=0.1),
+    Setting("max_attempts", 3, "attempts", "After so many attempts that failed by no fault of the "
+            "photos, a job fails.", least=1),
+    Setting("backoff_cap_s", 300.0, "seconds", "Longest wait before another attempt; it starts at 2 s "
+            "and doubles."),
+    Setting("job_time_limit_s", 7200.0, "seconds", "A job that runs longer is stopped and fails.", least=1),
+    Setting("stop_grace_s", 20.0, "seconds", "How long a stopping worker's job may take to stop by "
+            "itself."),
+    Setting("child_start_s", 600.0, "seconds", "How long a worker's child may take to load the engine.",
+            least=1),
+    Setting("child_jobs", 20, "jobs", "After so many jobs a worker's child is replaced.", least=1),
+    Setting("child_memory_bytes", 12_000_000_000, "bytes", "A child that holds more after a job is "
+            "replaced.", least=1),
+    Setting("child_fragmentation", 0.3, "share", "A child whose GPU memory is more fragmented after a "
+            "job is replaced.", most=1),
+    Setting("retention_s", 2_592_000.0, "seconds", "Finished jobs are deleted with their files after "
+            "this time, unless the job says otherwise."),
+    Setting("work_retention_s", 86_400.0, "seconds", "Stage results of a failed or cancelled job are "
+            "kept so long for a retry, and files that belong to no job."),
+    Setting("sweep_s", 3600.0, "seconds", "How often expired jobs and left-over files are removed.", least=1),
+    Setting("tenant_quota_bytes", 50_000_000_000, "bytes", "Files that one tenant may keep; 0 means no "
+            "limit."),
+    Setting("tenant_max_waiting", 1000, "jobs", "Jobs that one tenant may have waiting; 0 means no "
+            "limit."),
 )  # fmt: skip
 _IMAGE_LIMITS = (
     "max_pixels", "max_file_bytes", "max_camera_file_bytes", "max_views", "min_views", "min_side_px",

@@ -199,6 +199,21 @@ def check(
 
 
 @app.command()
+def worker(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether one is ready here.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run jobs of the service until SIGTERM; settings say where they are. Logs are JSON lines on stderr."""
+    settings = machine_settings()
+    from objectscan.cli import worker as verb
+
+    if check:
+        verb.check(settings=settings, output=Output(as_json))
+    elif code := verb.run(settings=settings):
+        raise typer.Exit(code)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say whether this machine can run Objectscan, and what to do if not."""
     from objectscan.cli import doctor as verb

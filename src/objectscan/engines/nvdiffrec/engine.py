@@ -20,6 +20,7 @@ from objectscan.engines.nvdiffrec.start import starting_surface
 from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
 from objectscan.engines.nvdiffrec.textures import material_from_texels
 from objectscan.recipes import Recipe
+from objectscan.render.warmup import load_kernels
 from objectscan.types import (
     Camera,
     Capture,
@@ -73,7 +74,8 @@ class NvdiffrecEngine:
         return int(photos + 900 * batch * max(pixels) + grid + textures + 0.6e9)
 
     def prepare(self, device: str) -> None:
-        """Nothing to load; kernels compile at first use and are kept in numba's cache."""
+        """Load the renderer's kernels: 1.8 s in a new process, 5 ms from then on."""
+        load_kernels(device)
 
     def reconstruct(
         self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints

@@ -1,0 +1,1 @@
+"""Jobs that are never lost: the database row is the truth, workers claim it, messages only wake them."""
