@@ -20,7 +20,7 @@ from renderer_cuda import Scene, kernel_times
 VARIED = {
     "TINY": ("draw_triangles", (2, 6, 12, 24, 48)),
     "SEGMENT": ("draw_triangles", (8, 16, 32)),
-    "SMALLEST_GROUP": ("interpolate_backward", (2, 3, 4, 6, 10, 33)),
+    "SMALLEST_GROUP": ("interpolate_few_backward", (2, 3, 4, 6, 10, 33)),
 }
 CASES = ((10_000, 512, 8), (100_000, 2048, 8), (1_000_000, 2048, 8))
 

@@ -16,7 +16,7 @@ def numbers(*shape: int, seed: int) -> Tensor:
 
 
 def textured(device: str = "cpu", *, wrap: str = "clamp", channels: int = 3, points: int = 3000) -> Result:
-    """A trilinear lookup: footprints below a texel and beyond the coarsest level, many points in one texel."""
+    """A trilinear lookup: footprints below a texel and beyond the last level, many points in one texel."""
     texture = numbers(32, 64, channels, seed=1).to(device)
     uv = (numbers(points, 2, seed=2) * 0.6 + 0.5).to(device)
     uv[: points // 4] = 0.3 + 0.001 * uv[: points // 4]

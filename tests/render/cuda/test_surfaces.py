@@ -15,9 +15,7 @@ from objectscan.render.cuda import operations, sampling
 @pytest.mark.parametrize("wrap", ["clamp", "repeat"])
 @pytest.mark.parametrize("channels", [1, 3, 6])
 def test_a_trilinear_lookup_is_that_of_the_cpu(wrap, channels, on_emulator):
-    assert_same(
-        textured(wrap=wrap, channels=channels), on_emulator(textured, wrap=wrap, channels=channels)
-    )
+    assert_same(textured(wrap=wrap, channels=channels), on_emulator(textured, wrap=wrap, channels=channels))
 
 
 def test_levels_too_large_for_a_blocks_memory_have_the_same_gradient(monkeypatch, on_emulator):

@@ -73,7 +73,9 @@ class _Sample(torch.autograd.Function):
         need_spread, need = ctx.needs_input_grad[1], ctx.needs_input_grad[3:]
         gradient, uv_grad = plain(upstream), torch.empty_like(points)
         spread_grad = torch.empty_like(spread) if need_spread and spread is not None else None
-        mip_grads = [torch.zeros_like(mip) if wanted else None for mip, wanted in zip(stack, need, strict=True)]
+        mip_grads = [
+            torch.zeros_like(mip) if wanted else None for mip, wanted in zip(stack, need, strict=True)
+        ]
         gpu = launcher_on(points.device)
         walkers = min(blocks(len(points), _THREADS)[0], 8 * gpu.multiprocessors)
         gpu.launch(

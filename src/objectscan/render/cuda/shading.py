@@ -36,7 +36,9 @@ def _light(texels: Tensor, edges: tuple[int, ...]) -> bytes:
     """Bytes of `struct Light`."""
     table = _reflectances(texels.device)
     rows, columns = table.shape[0] - 1, table.shape[1] - 1
-    return cubes_of(texels, edges) + struct.pack("Q 5d 2i", table.data_ptr(), *ROUGHNESS_LADDER, rows, columns)
+    return cubes_of(texels, edges) + struct.pack(
+        "Q 5d 2i", table.data_ptr(), *ROUGHNESS_LADDER, rows, columns
+    )
 
 
 def _points(*tensors: Tensor) -> bytes:
@@ -71,7 +73,9 @@ class _Shade(torch.autograd.Function):
         gradient = plain(upstream)
         base, material, normals = (torch.empty_like(tensor) for tensor in points[:3])
         texels = torch.zeros_like(stack) if ctx.needs_input_grad[4] else None
-        addresses = (0 if tensor is None else tensor.data_ptr() for tensor in (base, material, normals, texels))
+        addresses = (
+            0 if tensor is None else tensor.data_ptr() for tensor in (base, material, normals, texels)
+        )
         launcher_on(stack.device).launch(
             "shading", "shade_backward", blocks(len(gradient), _THREADS), _THREADS,
             _points(*points), _light(stack, ctx.edges), gradient, struct.pack("4Q", *addresses),
