@@ -143,7 +143,8 @@ class _Interpolate(torch.autograd.Function):
             pixel_grid(len(job.triangle), job.size, 2) if job.pixels is None else blocks(count, 4 * _THREADS)
         )
         few = from_values is not None and from_slopes is None and attributes.shape[-1] <= _FEW
-        kernel = "interpolate_few_backward" if few else "interpolate_backward"
+        few_kernel = "interpolate_few_backward" if job.pixels is None else "interpolate_few_list_backward"
+        kernel = few_kernel if few else "interpolate_backward"
         launcher_on(attributes.device).launch("interpolation", kernel, grid, _THREADS, structure.packed)
         return gradients
 

@@ -73,9 +73,8 @@ __device__ __forceinline__ void add_position_gradient(float4 a, float4 b, float4
 // E_k is linear in the pixel's place, so that the sums of h_k, h_k dx and h_k dy hold every corner's gradient. Places
 // count from one of the pixels: what the sums leave is then no difference of large numbers, and floats do.
 struct TriangleGradient {
-    Edges q;                                     // at the pixel that places count from
-    double along_x[3], along_y[3];               // of E_0, E_1 and their sum S, a pixel
-    double e[3];
+    double e[3], along_x[3], along_y[3];         // E_0, E_1 and their sum S where places count from; changes a pixel
+    float ax, ay, bx, by, cx, cy;                // q_k there
     float aw, bw, cw, fx, fy, step_x, step_y;
     int x, y;
     float h[3], hx[3], hy[3];
@@ -83,11 +82,12 @@ struct TriangleGradient {
 
 __device__ __forceinline__ void begin_gradient(TriangleGradient& t, float4 a, float4 b, float4 c, int x, int y, int width, int height) {
     double fx = centre(x, width), fy = centre(y, height), step_x = 2.0 / width, step_y = 2.0 / height;
-    t.q = edges_at(a, b, c, fx, fy);
-    Slopes d = slopes_at(t.q, a.w, b.w, c.w);
+    Edges q = edges_at(a, b, c, fx, fy);
+    Slopes d = slopes_at(q, a.w, b.w, c.w);
     t.along_x[0] = d.x0 * step_x; t.along_x[1] = d.x1 * step_x; t.along_x[2] = (d.x0 + d.x1 + d.x2) * step_x;
     t.along_y[0] = d.y0 * step_y; t.along_y[1] = d.y1 * step_y; t.along_y[2] = (d.y0 + d.y1 + d.y2) * step_y;
-    t.e[0] = t.q.e0; t.e[1] = t.q.e1; t.e[2] = t.q.e0 + t.q.e1 + t.q.e2;
+    t.e[0] = q.e0; t.e[1] = q.e1; t.e[2] = q.e0 + q.e1 + q.e2;
+    t.ax = (float)q.ax; t.ay = (float)q.ay; t.bx = (float)q.bx; t.by = (float)q.by; t.cx = (float)q.cx; t.cy = (float)q.cy;
     t.aw = a.w; t.bw = b.w; t.cw = c.w;
     t.fx = (float)fx; t.fy = (float)fy;
     t.step_x = (float)step_x; t.step_y = (float)step_y;
@@ -122,10 +122,9 @@ __device__ __forceinline__ void corner_gradient(const TriangleGradient& t, float
 }
 
 __device__ __forceinline__ void end_gradient(const TriangleGradient& t, float (&value)[16]) {
-    float ax = (float)t.q.ax, ay = (float)t.q.ay, bx = (float)t.q.bx, by = (float)t.q.by, cx = (float)t.q.cx, cy = (float)t.q.cy;
-    corner_gradient(t, bx, by, t.bw, 2, cx, cy, t.cw, 1, value);
-    corner_gradient(t, cx, cy, t.cw, 0, ax, ay, t.aw, 2, value + 3);
-    corner_gradient(t, ax, ay, t.aw, 1, bx, by, t.bw, 0, value + 6);
+    corner_gradient(t, t.bx, t.by, t.bw, 2, t.cx, t.cy, t.cw, 1, value);
+    corner_gradient(t, t.cx, t.cy, t.cw, 0, t.ax, t.ay, t.aw, 2, value + 3);
+    corner_gradient(t, t.ax, t.ay, t.aw, 1, t.bx, t.by, t.bw, 0, value + 6);
 }
 
 // Adds (x, y, w) of one corner.

@@ -123,12 +123,12 @@ __device__ __forceinline__ void weights_gradient(const Backward& b, const float*
 struct Quad { int triangle[4]; i64 place[4], pixel[4]; };
 struct Share { int triangle, view, first; bool mine[4]; };  // one triangle's pixels of a quad, and the first of them
 
-__device__ __forceinline__ Quad quad_of(const Backward& b) {
+__device__ __forceinline__ Quad quad_of(const Backward& b, bool listed) {
     Quad quad;
 #pragma unroll
     for (int k = 0; k < 4; k++) {
         bool inside;
-        if (b.pixels) {
+        if (listed) {
             quad.place[k] = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * 4 + k;
             inside = quad.place[k] < b.count;
             quad.pixel[k] = inside ? b.pixels[quad.place[k]] : -1;
@@ -144,7 +144,7 @@ __device__ __forceinline__ Quad quad_of(const Backward& b) {
 }
 
 // Takes one triangle's pixels out of the quad; triangle -1 if none is left.
-__device__ __forceinline__ Share take_share(const Backward& b, Quad& quad) {
+__device__ __forceinline__ Share take_share(const Backward& b, Quad& quad, bool listed) {
     Picture picture = {b.width, b.height};
     Share share;
     share.triangle = -1;
@@ -155,19 +155,19 @@ __device__ __forceinline__ Share take_share(const Backward& b, Quad& quad) {
         if (quad.triangle[k] >= 0) {
             share.triangle = quad.triangle[k];
             share.first = k;
-            if (b.pixels) share.view = place_of(quad.pixel[k], picture).view;
+            if (listed) share.view = place_of(quad.pixel[k], picture).view;
         }
 #pragma unroll
     for (int k = 0; k < 4; k++) {
         share.mine[k] = share.triangle >= 0 && quad.triangle[k] == share.triangle &&
-                        (!b.pixels || place_of(quad.pixel[k], picture).view == share.view);
+                        (!listed || place_of(quad.pixel[k], picture).view == share.view);
         if (share.mine[k]) quad.triangle[k] = -1;
     }
     return share;
 }
 
-__device__ __forceinline__ Place place_in(const Backward& b, const Quad& quad, int k) {
-    if (b.pixels) {
+__device__ __forceinline__ Place place_in(const Backward& b, const Quad& quad, int k, bool listed) {
+    if (listed) {
         Picture picture = {b.width, b.height};
         return place_of(quad.pixel[k], picture);
     }
@@ -177,10 +177,11 @@ __device__ __forceinline__ Place place_in(const Backward& b, const Quad& quad, i
 
 template <bool WITH_SLOPES>
 __device__ __forceinline__ void interpolate_gradient(const Backward& b) {
-    Quad quad = quad_of(b);
+    bool listed = b.pixels != 0;
+    Quad quad = quad_of(b, listed);
     i64 (&place)[4] = quad.place, (&pixel)[4] = quad.pixel;
     for (int phase = 0; phase < 4; phase++) {
-        Share share = take_share(b, quad);
+        Share share = take_share(b, quad, listed);
         bool (&mine)[4] = share.mine;
         int now = share.triangle, view = share.view;
         if (!__any_sync(ALL_LANES, now >= 0)) break;
@@ -208,7 +209,7 @@ __device__ __forceinline__ void interpolate_gradient(const Backward& b) {
                 weights_gradient<WITH_SLOPES>(b, first, second, third, place[k], gu, gv, gd);
                 if (b.clip_grad) {
                     if (!WITH_SLOPES && gu == 0.f && gv == 0.f) continue;
-                    Place at = place_in(b, quad, k);
+                    Place at = place_in(b, quad, k, listed);
                     add_position_gradient<WITH_SLOPES>(p0, p1, p2, at.x, at.y, b.width, b.height, gu, gv, gd, value);
                 } else {
                     b.barycentrics_grad[pixel[k]] = make_float2(gu, gv);
@@ -270,9 +271,8 @@ extern "C" __global__ void interpolate_backward(Backward b) {
 // 1/64 as fast as floats on consumer cards, are needed once a triangle and quad instead of once a pixel.
 #define FEW 4
 
-extern "C" __global__ void __launch_bounds__(128)
-interpolate_few_backward(Backward b) {
-    Quad quad = quad_of(b);
+__device__ __forceinline__ void interpolate_few(const Backward& b, bool listed) {
+    Quad quad = quad_of(b, listed);
     float g[4][FEW];
     float2 weight[4];
 #pragma unroll
@@ -283,7 +283,7 @@ interpolate_few_backward(Backward b) {
         for (int c = 0; c < FEW; c++) g[k][c] = seen && c < b.channels ? b.from_values[quad.place[k] * b.channels + c] : 0.f;
     }
     for (int phase = 0; phase < 4; phase++) {
-        Share share = take_share(b, quad);
+        Share share = take_share(b, quad, listed);
         if (!__any_sync(ALL_LANES, share.triangle >= 0)) break;
         int corner[3] = {0, 0, 0}, clip_corner[3] = {0, 0, 0};
         bool exists = share.triangle >= 0 && corners_of(b.faces, share.triangle, b.rows, corner);
@@ -301,7 +301,7 @@ interpolate_few_backward(Backward b) {
             TriangleGradient sums;
             if (exists && b.clip_grad) {
                 corners_of(b.clip_faces, share.triangle, b.vertex_count, clip_corner);
-                Place at = place_in(b, quad, share.first);
+                Place at = place_in(b, quad, share.first, listed);
                 begin_gradient(sums, b.clip[clip_row + clip_corner[0]], b.clip[clip_row + clip_corner[1]],
                                b.clip[clip_row + clip_corner[2]], at.x, at.y, b.width, b.height);
             }
@@ -315,7 +315,7 @@ interpolate_few_backward(Backward b) {
                     gv += g[k][c] * along_v[c];
                 }
                 if (b.clip_grad) {
-                    Place at = place_in(b, quad, k);
+                    Place at = place_in(b, quad, k, listed);
                     add_pixel(sums, at.x, at.y, gu, gv);
                 } else b.barycentrics_grad[quad.pixel[k]] = make_float2(gu, gv);
             }
@@ -345,4 +345,18 @@ interpolate_few_backward(Backward b) {
             return grad + (part == 0 ? ra : part == 1 ? rb : rc) * channels + k / 3;
         });
     }
+}
+
+#ifndef FEW_BLOCKS
+#define FEW_BLOCKS 4  // on a multiprocessor; without the limit registers leave room for two
+#endif
+
+extern "C" __global__ void __launch_bounds__(128, FEW_BLOCKS)
+interpolate_few_backward(Backward b) {
+    interpolate_few(b, false);
+}
+
+extern "C" __global__ void __launch_bounds__(128, FEW_BLOCKS)
+interpolate_few_list_backward(Backward b) {
+    interpolate_few(b, true);
 }
