@@ -14,6 +14,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from helpers.cuda.comparison import render_all, scene
+from helpers.cuda.surfaces import bilinear, cube, lit, textured
 from objectscan.render import rasterize, scatter_covered
 
 
@@ -26,6 +27,11 @@ def main() -> None:
     first = rasterize(clip, faces, size).padded(3000)
     rasterize(clip, faces, size, behind=first, cull="back")
     scatter_covered(torch.ones(3000, 4, device="cuda"), first)
+    for wrap in ("clamp", "repeat"):
+        textured("cuda", wrap=wrap)
+        bilinear("cuda", wrap=wrap)
+    cube("cuda")
+    lit("cuda")
     torch.cuda.synchronize()
     print("done")
 

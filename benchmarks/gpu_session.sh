@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that needs a CUDA GPU, in at most six minutes: tests, timings, kernel parameters, compute-sanitizer.
+# Everything that needs a CUDA GPU, in at most four minutes: tests, timings, kernel parameters, compute-sanitizer.
 #
 #     OUT=results bash benchmarks/gpu_session.sh
 #
@@ -31,7 +31,7 @@ timeout 60 "$PYTHON" benchmarks/renderer_cuda_parameters.py --out "$OUT/paramete
 
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck synccheck; do
-    left=$((350 - (SECONDS - start)))
+    left=$((235 - (SECONDS - start)))
     [ "$left" -gt 15 ] || { echo "$tool: no time left"; continue; }
     say "$tool"
     PYTORCH_NO_CUDA_MEMORY_CACHING=1 timeout "$((left < 60 ? left : 60))" compute-sanitizer --tool "$tool" \

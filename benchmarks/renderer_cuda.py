@@ -3,7 +3,10 @@
     PYTHONPATH=src:tests python benchmarks/renderer_cuda.py [--out FILE] [--quick]
 
 basic: rasterize + interpolate (3 channels) + antialias, forward and backward to positions and attributes, and
-a mean square loss. Each is timed as it comes from Python (eager) and replayed from a CUDA graph.
+a mean square loss. textured: a trilinear texture (512 px, clamped) in place of the colours, read
+at the covered pixels with footprints; gradients to positions, coordinates and texture. shaded: the
+light's filter and split-sum shading of the covered pixels; gradients to normals and light. Each is timed as
+it comes from Python (eager) and replayed from a CUDA graph.
 `reference_*`: nvdiffrast 0.4.0, measured once on an H100 with the same meshes, cameras and loss; `ratio`: the
 better of ours over it.
 """
@@ -27,7 +30,18 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from helpers.cuda.comparison import silhouette_gradient
-from objectscan.render import antialias, build_adjacency, interpolate, rasterize
+from objectscan.render import (
+    PrefilterOperator,
+    antialias,
+    build_adjacency,
+    build_mips,
+    interpolate,
+    interpolate_covered,
+    rasterize,
+    sample_texture,
+    scatter_covered,
+    shade_split_sum,
+)
 
 GPU = torch.device("cuda")
 TRIANGLES = (10_000, 100_000, 1_000_000)
@@ -134,6 +148,12 @@ class Scene:
         self.clip = (points @ cameras(views).transpose(1, 2)).contiguous().requires_grad_()
         self.size = (size_px, size_px)
         self.adjacency = build_adjacency(self.faces)
+        self.texture = torch.rand(512, 512, 3, device=GPU, requires_grad=True)
+        self.light = torch.rand(6, 32, 32, 3, device=GPU, requires_grad=True)
+        self.filter = PrefilterOperator(32)
+        with torch.no_grad():
+            covered = int((rasterize(self.clip, self.faces, self.size).triangle >= 0).sum())
+        self.capacity = -(-covered // 1024) * 1024
         self.goal = torch.rand(views, size_px, size_px, 3, device=GPU)
 
     def rasterize(self) -> Any:
@@ -145,6 +165,20 @@ class Scene:
         picture = interpolate(self.vertices, self.faces, hits)
         smooth = antialias(picture, hits, self.clip, self.faces, self.adjacency)
         return torch.autograd.grad(((smooth - self.goal) ** 2).mean(), [self.clip, self.vertices])
+
+    def textured(self) -> Any:
+        hits = rasterize(self.clip, self.faces, self.size, derivatives=True).padded(self.capacity)
+        uv, footprint = interpolate_covered(self.uv, self.faces, hits, derivatives=True)
+        colours = sample_texture(build_mips(self.texture), uv, footprint=footprint)
+        smooth = antialias(scatter_covered(colours, hits), hits, self.clip, self.faces, self.adjacency)
+        return torch.autograd.grad(((smooth - self.goal) ** 2).mean(), [self.clip, self.uv, self.texture])
+
+    def shaded(self) -> Any:
+        hits = rasterize(self.clip.detach(), self.faces, self.size).padded(self.capacity)
+        normals = F.normalize(interpolate_covered(self.vertices, self.faces, hits), dim=1)
+        factors = 0.5 + 0.4 * normals.detach()
+        shaded = shade_split_sum(factors, factors.flip(1), normals, normals.detach(), self.filter(self.light))
+        return torch.autograd.grad(shaded.square().mean(), [self.vertices, self.light])
 
     def loss_alone(self) -> Any:
         """What of `basic` is torch's: the loss and its gradient."""
@@ -200,7 +234,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     budget_s = 0.05 if options.quick else 0.15
-    names = ["rasterize", "basic", "loss_alone"]
+    names = ["rasterize", "basic", "textured", "shaded", "loss_alone"]
     start = time.perf_counter()
     result: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "rows": []}
     for triangles in TRIANGLES:
@@ -214,12 +248,16 @@ def main() -> None:
                 row["peak_mib"] = torch.cuda.max_memory_allocated() >> 20
                 if views == 8 or size_px == 512:
                     row["kernels_us"] = kernel_times(scene.basic)
+                    row["kernels_textured_us"] = kernel_times(scene.textured)
+                    row["kernels_shaded_us"] = kernel_times(scene.shaded)
                 result["rows"].append(with_reference(row))
-                print(json.dumps({k: v for k, v in row.items() if k != "kernels_us"}), flush=True)
+                print(json.dumps({k: v for k, v in row.items() if not k.startswith("kernels")}), flush=True)
                 if options.out:
                     options.out.write_text(json.dumps(result, indent=1))
-    ratios = [row["basic_ratio"] for row in result["rows"] if "basic_ratio" in row]
-    result["basic_ratio_mean"] = round(statistics.mean(ratios), 3)
+    for name in ("basic", "textured"):
+        ratios = [row[f"{name}_ratio"] for row in result["rows"] if f"{name}_ratio" in row]
+        result[f"{name}_ratio_mean"] = round(statistics.mean(ratios), 3)
+        result[f"{name}_ratio_worst"] = max(ratios)
     result["silhouette_gradient"] = {
         str(20 * divisions**2): {
             str(steps): round(silhouette_gradient(divisions, 256, GPU, steps), 4) for steps in (1, 8, 32, 64)

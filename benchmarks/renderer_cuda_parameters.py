@@ -13,15 +13,17 @@ from unittest import mock
 
 import torch
 
-from objectscan.render.cuda import antialiasing, interpolating, rasterizing
+from objectscan.render.cuda import interpolating, rasterizing
 from objectscan.render.cuda.launch import DeviceKernels
 from renderer_cuda import Scene, kernel_times
 
 VARIED = {
-    "TINY": ("draw_triangles", (2, 6, 12, 24, 48)),
-    "SEGMENT": ("draw_triangles", (8, 16, 32)),
-    "SMALLEST_GROUP": ("interpolate_backward", (2, 3, 4, 6, 10, 33)),
+    "FEW_BLOCKS": (interpolating, "interpolate_few_backward", (2, 3, 4, 5)),
+    "SMALLEST_GROUP": (interpolating, "interpolate_few_backward", (3, 6, 10, 16, 33)),
+    "SEGMENT": (rasterizing, "draw_triangles", (16, 32, 64)),
+    "TINY": (rasterizing, "draw_triangles", (12, 24, 48)),
 }
+"""Module whose kernels are compiled anew, kernel that is timed, values."""
 CASES = ((10_000, 512, 8), (100_000, 2048, 8), (1_000_000, 2048, 8))
 
 
@@ -31,25 +33,17 @@ def main() -> None:
     options = parser.parse_args()
     scenes = {case: Scene(*case) for case in CASES}
     result = []
-    for name, (kernel, values) in VARIED.items():
+    for name, (module, kernel, values) in VARIED.items():
         for value in values:
             kernels = DeviceKernels(torch.cuda.current_device(), options=(f"-D{name}={value}",))
-            patches = [
-                mock.patch.object(module, "launcher_on", lambda device, kernels=kernels: kernels)
-                for module in (antialiasing, interpolating, rasterizing)
-            ]
-            for patch in patches:
-                patch.start()
             times = {}
-            for case, scene in scenes.items():
-                found = kernel_times(scene.basic, 3)
-                times["x".join(map(str, case))] = found.get(kernel)
-            for patch in patches:
-                patch.stop()
+            with mock.patch.object(module, "launcher_on", lambda device, kernels=kernels: kernels):
+                for case, scene in scenes.items():
+                    times["x".join(map(str, case))] = kernel_times(scene.basic, 3).get(kernel)
             result.append({"parameter": name, "value": value, "kernel": kernel, "us": times})
             print(json.dumps(result[-1]), flush=True)
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1))
+            if options.out:
+                options.out.write_text(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

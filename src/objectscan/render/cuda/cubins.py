@@ -14,10 +14,14 @@ from objectscan.render.cuda.nvrtc import compile_cubin, nvrtc_version
 
 SOURCES = (
     "adjacency",
+    "cubemap",
     "interpolation",
     "lists",
     "resolve",
+    "shading",
     "silhouette",
+    "sparse",
+    "texture",
     "visibility",
 )
 """Files of `kernels/`, each compiled by itself at its first use."""

@@ -69,6 +69,64 @@ __device__ __forceinline__ void add_position_gradient(float4 a, float4 b, float4
     value[6] += (float)gcx; value[7] += (float)gcy; value[8] += (float)(gcw - fx * gcx - fy * gcy);
 }
 
+// The same gradient, from (u, v) only, of several pixels of one triangle. dL/dE_k of a pixel, h_k, is all that it adds:
+// E_k is linear in the pixel's place, so that the sums of h_k, h_k dx and h_k dy hold every corner's gradient. Places
+// count from one of the pixels: what the sums leave is then no difference of large numbers, and floats do.
+struct TriangleGradient {
+    double e[3], along_x[3], along_y[3];         // E_0, E_1 and their sum S where places count from; changes a pixel
+    float ax, ay, bx, by, cx, cy;                // q_k there
+    float aw, bw, cw, fx, fy, step_x, step_y;
+    int x, y;
+    float h[3], hx[3], hy[3];
+};
+
+__device__ __forceinline__ void begin_gradient(TriangleGradient& t, float4 a, float4 b, float4 c, int x, int y, int width, int height) {
+    double fx = centre(x, width), fy = centre(y, height), step_x = 2.0 / width, step_y = 2.0 / height;
+    Edges q = edges_at(a, b, c, fx, fy);
+    Slopes d = slopes_at(q, a.w, b.w, c.w);
+    t.along_x[0] = d.x0 * step_x; t.along_x[1] = d.x1 * step_x; t.along_x[2] = (d.x0 + d.x1 + d.x2) * step_x;
+    t.along_y[0] = d.y0 * step_y; t.along_y[1] = d.y1 * step_y; t.along_y[2] = (d.y0 + d.y1 + d.y2) * step_y;
+    t.e[0] = q.e0; t.e[1] = q.e1; t.e[2] = q.e0 + q.e1 + q.e2;
+    t.ax = (float)q.ax; t.ay = (float)q.ay; t.bx = (float)q.bx; t.by = (float)q.by; t.cx = (float)q.cx; t.cy = (float)q.cy;
+    t.aw = a.w; t.bw = b.w; t.cw = c.w;
+    t.fx = (float)fx; t.fy = (float)fy;
+    t.step_x = (float)step_x; t.step_y = (float)step_y;
+    t.x = x; t.y = y;
+    for (int k = 0; k < 3; k++) t.h[k] = t.hx[k] = t.hy[k] = 0.f;
+}
+
+__device__ __forceinline__ void add_pixel(TriangleGradient& t, int x, int y, float gu, float gv) {
+    double right = x - t.x, down = y - t.y;
+    float total = (float)(t.e[2] + right * t.along_x[2] + down * t.along_y[2]);
+    if (!(fabsf(total) > 1e-30f)) return;
+    float r = 1.f / total, dx = (float)right * t.step_x, dy = (float)down * t.step_y;
+    float u = (float)(t.e[0] + right * t.along_x[0] + down * t.along_y[0]) * r;
+    float v = (float)(t.e[1] + right * t.along_x[1] + down * t.along_y[1]) * r;
+    float dot = gu * u + gv * v, h[3] = {(gu - dot) * r, (gv - dot) * r, -dot * r};
+#pragma unroll
+    for (int k = 0; k < 3; k++) {
+        t.h[k] += h[k];
+        t.hx[k] += h[k] * dx;
+        t.hy[k] += h[k] * dy;
+    }
+}
+
+// (x, y, w) of the corner whose edges to corners p and q change E_i and E_j.
+__device__ __forceinline__ void corner_gradient(const TriangleGradient& t, float px, float py, float pw, int i, float qx, float qy, float qw,
+                                                int j, float* value) {
+    float x = t.h[i] * py - t.hy[i] * pw - t.h[j] * qy + t.hy[j] * qw;
+    float y = t.h[j] * qx - t.hx[j] * qw - t.h[i] * px + t.hx[i] * pw;
+    value[0] = x;
+    value[1] = y;
+    value[2] = -(t.fx * x + t.fy * y) - (t.hx[i] * py - t.hy[i] * px - t.hx[j] * qy + t.hy[j] * qx);
+}
+
+__device__ __forceinline__ void end_gradient(const TriangleGradient& t, float (&value)[16]) {
+    corner_gradient(t, t.bx, t.by, t.bw, 2, t.cx, t.cy, t.cw, 1, value);
+    corner_gradient(t, t.cx, t.cy, t.cw, 0, t.ax, t.ay, t.aw, 2, value + 3);
+    corner_gradient(t, t.ax, t.ay, t.aw, 1, t.bx, t.by, t.bw, 0, value + 6);
+}
+
 // Adds (x, y, w) of one corner.
 __device__ __forceinline__ void add_corner(float* grad, float x, float y, float w) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900

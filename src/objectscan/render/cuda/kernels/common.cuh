@@ -52,18 +52,23 @@ __device__ __forceinline__ Groups group_lanes(i64 key) {
 
 // Sums of 16 values over 32 lanes with 16 shuffles: lane l gets the sum of value l & 15. Each step keeps half of
 // the values and gives the other half to the lane across.
-__device__ __forceinline__ float sum_sixteen(float (&value)[16]) {
-    int lane = threadIdx.x & 31;
+// A template and not a loop: NVRTC left the loop over `HALF` rolled up, and the values in memory.
+template <int HALF>
+__device__ __forceinline__ void keep_half(float (&value)[16]) {
+    bool upper = (threadIdx.x & HALF) != 0;
 #pragma unroll
-    for (int half = 8; half; half >>= 1) {
-        bool upper = (lane & half) != 0;
-#pragma unroll
-        for (int i = 0; i < half; i++) {
-            float give = upper ? value[i] : value[i + half];
-            float keep = upper ? value[i + half] : value[i];
-            value[i] = keep + __shfl_xor_sync(ALL_LANES, give, half);
-        }
+    for (int i = 0; i < HALF; i++) {
+        float give = upper ? value[i] : value[i + HALF];
+        float keep = upper ? value[i + HALF] : value[i];
+        value[i] = keep + __shfl_xor_sync(ALL_LANES, give, HALF);
     }
+}
+
+__device__ __forceinline__ float sum_sixteen(float (&value)[16]) {
+    keep_half<8>(value);
+    keep_half<4>(value);
+    keep_half<2>(value);
+    keep_half<1>(value);
     return value[0] + __shfl_xor_sync(ALL_LANES, value[0], 16);
 }
 

@@ -120,39 +120,72 @@ __device__ __forceinline__ void weights_gradient(const Backward& b, const float*
 
 // A thread has four pixels, 2 x 2 of a picture or four of the list: those of one triangle are summed without talking
 // to other lanes, then over the lanes of the warp that have the same triangle, then by atomics.
-template <bool WITH_SLOPES>
-__device__ __forceinline__ void interpolate_gradient(const Backward& b) {
-    Picture picture = {b.width, b.height};
-    int triangle[4];
-    i64 place[4], pixel[4];
+struct Quad { int triangle[4]; i64 place[4], pixel[4]; };
+struct Share { int triangle, view, first; bool mine[4]; };  // one triangle's pixels of a quad, and the first of them
+
+__device__ __forceinline__ Quad quad_of(const Backward& b, bool listed) {
+    Quad quad;
+#pragma unroll
     for (int k = 0; k < 4; k++) {
         bool inside;
-        if (b.pixels) {
-            place[k] = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * 4 + k;
-            inside = place[k] < b.count;
-            pixel[k] = inside ? b.pixels[place[k]] : -1;
-            inside = pixel[k] >= 0;
+        if (listed) {
+            quad.place[k] = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * 4 + k;
+            inside = quad.place[k] < b.count;
+            quad.pixel[k] = inside ? b.pixels[quad.place[k]] : -1;
+            inside = quad.pixel[k] >= 0;
         } else {
             int x = 2 * PIXEL_X + (k & 1), y = 2 * PIXEL_Y + (k >> 1);
             inside = x < b.width && y < b.height;
-            place[k] = pixel[k] = ((i64)blockIdx.z * b.height + y) * b.width + x;
+            quad.place[k] = quad.pixel[k] = ((i64)blockIdx.z * b.height + y) * b.width + x;
         }
-        triangle[k] = inside ? b.triangles[pixel[k]] : -1;
+        quad.triangle[k] = inside ? b.triangles[quad.pixel[k]] : -1;
     }
+    return quad;
+}
+
+// Takes one triangle's pixels out of the quad; triangle -1 if none is left.
+__device__ __forceinline__ Share take_share(const Backward& b, Quad& quad, bool listed) {
+    Picture picture = {b.width, b.height};
+    Share share;
+    share.triangle = -1;
+    share.view = blockIdx.z;
+    share.first = 0;
+#pragma unroll
+    for (int k = 3; k >= 0; k--)
+        if (quad.triangle[k] >= 0) {
+            share.triangle = quad.triangle[k];
+            share.first = k;
+            if (listed) share.view = place_of(quad.pixel[k], picture).view;
+        }
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+        share.mine[k] = share.triangle >= 0 && quad.triangle[k] == share.triangle &&
+                        (!listed || place_of(quad.pixel[k], picture).view == share.view);
+        if (share.mine[k]) quad.triangle[k] = -1;
+    }
+    return share;
+}
+
+__device__ __forceinline__ Place place_in(const Backward& b, const Quad& quad, int k, bool listed) {
+    if (listed) {
+        Picture picture = {b.width, b.height};
+        return place_of(quad.pixel[k], picture);
+    }
+    Place at = {(int)blockIdx.z, (int)(2 * PIXEL_X) + (k & 1), (int)(2 * PIXEL_Y) + (k >> 1)};
+    return at;
+}
+
+template <bool WITH_SLOPES>
+__device__ __forceinline__ void interpolate_gradient(const Backward& b) {
+    bool listed = b.pixels != 0;
+    Quad quad = quad_of(b, listed);
+    i64 (&place)[4] = quad.place, (&pixel)[4] = quad.pixel;
     for (int phase = 0; phase < 4; phase++) {
-        int now = -1, view = blockIdx.z;
-        for (int k = 3; k >= 0; k--)
-            if (triangle[k] >= 0) {
-                now = triangle[k];
-                if (b.pixels) view = place_of(pixel[k], picture).view;
-            }
+        Share share = take_share(b, quad, listed);
+        bool (&mine)[4] = share.mine;
+        int now = share.triangle, view = share.view;
         if (!__any_sync(ALL_LANES, now >= 0)) break;
         int corner[3] = {0, 0, 0}, clip_corner[3] = {0, 0, 0};
-        bool mine[4] = {false, false, false, false};
-        for (int k = 0; k < 4; k++) {
-            mine[k] = now >= 0 && triangle[k] == now && (!b.pixels || place_of(pixel[k], picture).view == view);
-            if (mine[k]) triangle[k] = -1;
-        }
         bool exists = now >= 0 && corners_of(b.faces, now, b.rows, corner);
         Groups groups = group_lanes(exists ? (i64)view * b.face_count + now : -1);
         i64 row = (i64)view * b.view_rows;
@@ -176,13 +209,8 @@ __device__ __forceinline__ void interpolate_gradient(const Backward& b) {
                 weights_gradient<WITH_SLOPES>(b, first, second, third, place[k], gu, gv, gd);
                 if (b.clip_grad) {
                     if (!WITH_SLOPES && gu == 0.f && gv == 0.f) continue;
-                    int x = 2 * PIXEL_X + (k & 1), y = 2 * PIXEL_Y + (k >> 1);
-                    if (b.pixels) {
-                        Place at = place_of(pixel[k], picture);
-                        x = at.x;
-                        y = at.y;
-                    }
-                    add_position_gradient<WITH_SLOPES>(p0, p1, p2, x, y, b.width, b.height, gu, gv, gd, value);
+                    Place at = place_in(b, quad, k, listed);
+                    add_position_gradient<WITH_SLOPES>(p0, p1, p2, at.x, at.y, b.width, b.height, gu, gv, gd, value);
                 } else {
                     b.barycentrics_grad[pixel[k]] = make_float2(gu, gv);
                     if (WITH_SLOPES) b.derivatives_grad[pixel[k]] = gd;
@@ -236,4 +264,99 @@ __device__ __forceinline__ void interpolate_gradient(const Backward& b) {
 extern "C" __global__ void interpolate_backward(Backward b) {
     if (b.from_slopes) interpolate_gradient<true>(b);
     else interpolate_gradient<false>(b);
+}
+
+// The same for up to FEW channels without slopes, the common case. What a quad needs is read at once, for the general
+// kernel waits for memory, not for its 24 bytes a pixel: it took 7 to 12 times the time of its traffic. And doubles,
+// 1/64 as fast as floats on consumer cards, are needed once a triangle and quad instead of once a pixel.
+#define FEW 4
+
+__device__ __forceinline__ void interpolate_few(const Backward& b, bool listed) {
+    Quad quad = quad_of(b, listed);
+    float g[4][FEW];
+    float2 weight[4];
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+        bool seen = quad.triangle[k] >= 0;
+        weight[k] = seen ? b.barycentrics[quad.pixel[k]] : make_float2(0.f, 0.f);
+#pragma unroll
+        for (int c = 0; c < FEW; c++) g[k][c] = seen && c < b.channels ? b.from_values[quad.place[k] * b.channels + c] : 0.f;
+    }
+    for (int phase = 0; phase < 4; phase++) {
+        Share share = take_share(b, quad, listed);
+        if (!__any_sync(ALL_LANES, share.triangle >= 0)) break;
+        int corner[3] = {0, 0, 0}, clip_corner[3] = {0, 0, 0};
+        bool exists = share.triangle >= 0 && corners_of(b.faces, share.triangle, b.rows, corner);
+        Groups groups = group_lanes(exists ? (i64)share.view * b.face_count + share.triangle : -1);
+        i64 row = (i64)share.view * b.view_rows, clip_row = (i64)share.view * b.vertex_count;
+        if (b.clip_grad || b.barycentrics_grad) {
+            float along_u[FEW], along_v[FEW], value[16] = {0.f};
+#pragma unroll
+            for (int c = 0; c < FEW; c++) {
+                bool has = exists && c < b.channels;
+                float third = has ? b.attributes[(row + corner[2]) * b.channels + c] : 0.f;
+                along_u[c] = has ? b.attributes[(row + corner[0]) * b.channels + c] - third : 0.f;
+                along_v[c] = has ? b.attributes[(row + corner[1]) * b.channels + c] - third : 0.f;
+            }
+            TriangleGradient sums;
+            if (exists && b.clip_grad) {
+                corners_of(b.clip_faces, share.triangle, b.vertex_count, clip_corner);
+                Place at = place_in(b, quad, share.first, listed);
+                begin_gradient(sums, b.clip[clip_row + clip_corner[0]], b.clip[clip_row + clip_corner[1]],
+                               b.clip[clip_row + clip_corner[2]], at.x, at.y, b.width, b.height);
+            }
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                if (!exists || !share.mine[k]) continue;
+                float gu = 0.f, gv = 0.f;
+#pragma unroll
+                for (int c = 0; c < FEW; c++) {
+                    gu += g[k][c] * along_u[c];
+                    gv += g[k][c] * along_v[c];
+                }
+                if (b.clip_grad) {
+                    Place at = place_in(b, quad, k, listed);
+                    add_pixel(sums, at.x, at.y, gu, gv);
+                } else b.barycentrics_grad[quad.pixel[k]] = make_float2(gu, gv);
+            }
+            if (b.clip_grad) {
+                if (exists) end_gradient(sums, value);
+                scatter_positions(groups, value, b.clip_grad, clip_row + clip_corner[0], clip_row + clip_corner[1],
+                                  clip_row + clip_corner[2]);
+            }
+        }
+        if (!b.attributes_grad) continue;
+        float value[16] = {0.f};
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            if (!exists || !share.mine[k]) continue;
+            float rest = 1.f - weight[k].x - weight[k].y;
+#pragma unroll
+            for (int c = 0; c < FEW; c++) {
+                value[3 * c] += g[k][c] * weight[k].x;
+                value[3 * c + 1] += g[k][c] * weight[k].y;
+                value[3 * c + 2] += g[k][c] * rest;
+            }
+        }
+        float* grad = b.attributes_grad;
+        int channels = b.channels;
+        scatter(groups, value, 3 * channels, row + corner[0], row + corner[1], row + corner[2], [=](i64 ra, i64 rb, i64 rc, int k) {
+            int part = k % 3;
+            return grad + (part == 0 ? ra : part == 1 ? rb : rc) * channels + k / 3;
+        });
+    }
+}
+
+#ifndef FEW_BLOCKS
+#define FEW_BLOCKS 4  // on a multiprocessor; without the limit registers leave room for two
+#endif
+
+extern "C" __global__ void __launch_bounds__(128, FEW_BLOCKS)
+interpolate_few_backward(Backward b) {
+    interpolate_few(b, false);
+}
+
+extern "C" __global__ void __launch_bounds__(128, FEW_BLOCKS)
+interpolate_few_list_backward(Backward b) {
+    interpolate_few(b, true);
 }
