@@ -19,7 +19,7 @@ from objectscan.capture.plain import PlainOptions, is_plain, plain_findings, pos
 from objectscan.capture.segment.model import segmenter_from
 from objectscan.capture.solve import SolveLimits
 from objectscan.delivery import Asset, deliver, judge
-from objectscan.engines.base import engine_named
+from objectscan.engines.base import device_for, engine_named
 from objectscan.errors import BadWorkspace, InputError
 from objectscan.memory import free_memory_bytes, require_memory
 from objectscan.mesh.preview import webp_bytes
@@ -78,7 +78,7 @@ def reconstruct(
     clock = StageClock(report, cancelled)
     photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
-    fit, held_out = split_views(capture, every=recipe.hold_out_every)
+    fit, held_out = _split(capture, recipe.engine, every=recipe.hold_out_every)
     job = _job(photos, capture, recipe, seed)
     with open_workspace(out, job, overwrite=overwrite) as workspace:
         result = _optimised(fit, recipe, workspace, clock, seed=seed, settings=settings)
@@ -95,7 +95,7 @@ def optimise(
     clock = StageClock(report, cancelled)
     photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
-    fit, _ = split_views(capture, every=recipe.hold_out_every)
+    fit, _ = _split(capture, recipe.engine, every=recipe.hold_out_every)
     with open_workspace(out, _job(photos, capture, recipe, seed), overwrite=overwrite) as workspace:
         return _optimised(fit, recipe, workspace, clock, seed=seed, settings=settings)
 
@@ -121,7 +121,8 @@ def deliver_folder(
             f"The photos in {job['capture']} have changed since {out} was made.",
             hint="Reconstruct them again, or put the old photos back.",
         )
-    fit, held_out = split_views(capture, every=job["recipe"]["hold_out_every"])
+    recipe = job["recipe"]
+    fit, held_out = _split(capture, recipe["engine"], every=recipe["hold_out_every"])
     with open_workspace(out, job) as workspace:
         clock.seconds.update({**_earlier_seconds(workspace), **clock.seconds})
         return deliver(judge(result, fit, held_out, clock), job, workspace, clock)
@@ -172,6 +173,13 @@ def _with_cameras(
     return posed, replace(recipe, refine_cameras=True)
 
 
+def _split(capture: Capture, engine: str, *, every: int) -> tuple[Capture, Capture]:
+    """As `split_views`; nothing is held out where the model can't be compared with photos anyway."""
+    if engine == "reconviagen" or not capture.cameras_known:
+        return capture, replace(capture, views=())
+    return split_views(capture, every=every)
+
+
 def _optimised(
     fit: Capture, recipe: Recipe, workspace: Workspace, clock: StageClock, *, seed: int, settings: Settings
 ) -> Reconstruction:
@@ -183,7 +191,7 @@ def _optimised(
     needed_bytes = engine.memory_bytes(fit, recipe)
     require_memory(needed_bytes, free_bytes=free_memory_bytes(), share=settings.memory_share)
     clock.on_preview = lambda progress: _show(workspace, progress)
-    engine.prepare("cpu")
+    engine.prepare(device_for(recipe.engine), settings)
     checkpoints = _TimedCheckpoints(workspace, clock)
     result = engine.reconstruct(fit, recipe, seed=seed, report=clock.report, checkpoints=checkpoints)
     checkpoints.save(RESULT, reconstruction_arrays(result))
