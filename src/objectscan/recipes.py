@@ -163,7 +163,10 @@ def _check_generative(options: GenerativeOptions) -> None:
     for name in ("photos", "structure_steps", "latent_steps"):
         if getattr(options, name) < 1:
             raise BadRecipe(f"generative.{name} is {getattr(options, name)}.", hint="Give at least 1.")
-    for name, known in (("conditions", ("reconviagen", "trellis")), ("texture_from", ("gaussians", "vertices"))):
+    for name, known in (
+        ("conditions", ("reconviagen", "trellis")),
+        ("texture_from", ("gaussians", "vertices")),
+    ):
         value = getattr(options, name)
         if value not in known:
             raise BadRecipe(f"generative.{name} is '{value}'.", hint=_did_you_mean(value, known))

@@ -118,9 +118,12 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(photos, models, tmp_path, m
     opened: list[str] = []
     source = engine_module.FolderNetworks
     real = source.open
-    monkeypatch.setattr(
-        source, "open", lambda self, name, *args, **more: opened.append(name) or real(self, name, *args, **more)
-    )
+
+    def counted(self, name, *arguments, **options):
+        opened.append(name)
+        return real(self, name, *arguments, **options)
+
+    monkeypatch.setattr(source, "open", counted)
     assert reconstruct(photos, tmp_path / "out", models).model.read_bytes() == whole
     assert not any("dinov2" in name for name in opened)
 

@@ -105,9 +105,7 @@ def write_published(models: Path) -> None:
             for key, values in tensors[file.network].items():
                 parts = parts_of(key)
                 pieces = values.chunk(len(parts)) if len(parts) > 1 else (values,)
-                stored |= {
-                    part: piece.clone() for part, piece in zip(parts, pieces, strict=True)
-                }
+                stored |= {part: piece.clone() for part, piece in zip(parts, pieces, strict=True)}
             save_file(stored, path)
 
 
@@ -126,9 +124,7 @@ def use_tiny_networks(patch: pytest.MonkeyPatch) -> None:
     collections = tuple(
         replace(
             collection,
-            models=tuple(
-                replace(model, files=tuple(map(small, model.files))) for model in collection.models
-            ),
+            models=tuple(replace(model, files=tuple(map(small, model.files))) for model in collection.models),
         )
         for collection in CATALOGUE.collections
     )

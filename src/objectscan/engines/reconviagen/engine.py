@@ -1,4 +1,4 @@
-"""The engine `reconviagen`: photos, generated mesh, textured asset. Read `reconstruct`; the rest serves it."""
+"""The engine `reconviagen`: photos, generated mesh, textured asset. Read `reconstruct`."""
 
 from __future__ import annotations
 
