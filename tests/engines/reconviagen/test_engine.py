@@ -18,8 +18,8 @@ from objectscan import pipeline
 from objectscan.delivery import Asset
 from objectscan.engines.reconviagen import engine as engine_module
 from objectscan.engines.reconviagen.engine import ReconViaGenEngine, chosen_views
-from objectscan.errors import BadMasks, BadRecipe, Cancelled, MissingWeights
-from objectscan.recipes import recipe_for
+from objectscan.errors import BadCameras, BadMasks, BadRecipe, Cancelled, MissingWeights
+from objectscan.recipes import PREVIEW, recipe_for
 from objectscan.settings import DEFAULT_SETTINGS, Settings
 from objectscan.types import NoCheckpoints, Progress, ignore_progress
 
@@ -151,6 +151,26 @@ def test_a_photo_without_a_mask_is_refused(photos, models):
     bare = replace(capture, views=(replace(capture.views[0], mask=None),))
     with pytest.raises(BadMasks, match=r"ball_00\.png has no mask"):
         engine.reconstruct(bare, RECIPE, seed=0, report=ignore_progress, checkpoints=NoCheckpoints())
+
+
+def test_photos_without_cameras_become_a_model_and_can_be_delivered_again(photos, models, tmp_path):
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for number in (0, 5):
+        (plain / f"ball_{number:02d}.png").write_bytes((photos / f"ball_{number:02d}.png").read_bytes())
+    asset = reconstruct(plain, tmp_path / "out", models)
+    report = json.loads(asset.report.read_text())
+    assert report["verdict"]["grade"] == "unjudged" and report["capture"]["fit"] == [
+        "ball_00.png", "ball_05.png",
+    ]  # fmt: skip
+    assert "cameras_unknown" in {finding["code"] for finding in report["warnings"]}
+    assert {stage["name"] for stage in report["stages"]} >= {"gather", "mask", *STAGES}
+    model = asset.model.read_bytes()
+    asset.model.unlink()
+    again = pipeline.deliver_folder(tmp_path / "out", settings=settings_with(models))
+    assert again.model.read_bytes() == model
+    with pytest.raises(BadCameras, match="needs cameras"):
+        reconstruct(tmp_path / "out" / "capture", tmp_path / "other", models, recipe=PREVIEW)
 
 
 def test_of_many_photos_evenly_spaced_ones_are_looked_at(photos):
