@@ -8,6 +8,8 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ BadCameras                   the camera file can't be used
  │  ├ BadMasks                     a mask is missing, empty or full
  │  ├ TooFewViews                  not enough usable photos
+ │  ├ PhotosUnusable               blurred, badly exposed, or without detail: no use to go on
+ │  ├ UnsafeArchive                an archive with hostile paths, too large, or damaged
  │  ├ BadRecipe                    an unknown preset or option, or a value out of range
  │  ├ BadMesh                      a mesh file can't be used
  │  ├ BadSegmentationModel         a network for masks can't be used
@@ -93,6 +95,18 @@ class TooFewViews(InputError):
     """Not enough usable photos are left."""
 
     code = "too_few_views"
+
+
+class PhotosUnusable(InputError):
+    """Most photos of a set are blurred, badly exposed or show nothing to recognise."""
+
+    code = "photos_unusable"
+
+
+class UnsafeArchive(InputError):
+    """An archive has hostile paths or links, is too large once unpacked, or is damaged."""
+
+    code = "unsafe_archive"
 
 
 class BadRecipe(InputError):

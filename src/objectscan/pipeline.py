@@ -170,7 +170,7 @@ def _with_cameras(
 
     For an engine that needs no cameras none are searched.
     """
-    if not photos.is_dir() or not is_plain(photos):
+    if not is_plain(photos):
         return photos, recipe
     limits, segmenter = ImageLimits(**settings.image_limits()), segmenter_from(settings)
     if recipe.engine in _NEEDS_NO_CAMERAS:

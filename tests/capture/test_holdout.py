@@ -21,8 +21,8 @@ def capture_of(poses: list[np.ndarray]) -> Capture:
     return Capture(tuple(views), Z_UP_TO_Y_UP)
 
 
-@pytest.mark.parametrize(("count", "expected"), [(12, 2), (16, 2), (24, 3), (40, 5)])
-def test_one_in_eight_but_at_least_two_are_held_out(count: int, expected: int) -> None:
+@pytest.mark.parametrize(("count", "expected"), [(12, 2), (20, 2), (30, 3), (40, 4)])
+def test_one_in_ten_but_at_least_two_are_held_out(count: int, expected: int) -> None:
     capture = capture_of(ring(count))
     fit, held_out = split_views(capture)
     assert len(held_out.views) == expected
@@ -37,7 +37,7 @@ def test_held_out_views_are_spread_around_the_object_whatever_the_order_of_photo
     _, held_out = split_views(capture_of([poses[i] for i in order]))
     angles = np.sort(azimuths_rad(held_out))
     gaps = np.diff(angles, append=angles[0] + 2 * np.pi)
-    assert np.degrees(gaps.max()) < 90  # Evenly would be 72.
+    assert np.degrees(gaps.max()) < 110  # Evenly would be 90.
 
 
 def test_the_split_is_repeatable_and_keeps_the_photos_order() -> None:

@@ -159,7 +159,7 @@ def test_a_video_whose_frames_are_all_damaged_is_refused(tmp_path):
         data[chunk + 8 : chunk + 8 + size] = bytes(size)
         chunk += 8 + size + size % 2
     video.write_bytes(data)
-    with pytest.raises(BadVideo, match="can be decoded|unknown or damaged|can't be opened"):
+    with pytest.raises(BadVideo, match=r"can be decoded|unknown or damaged|can't be opened"):
         frames_from_video(video, tmp_path / "out")
     assert not list((tmp_path / "out").glob("**/*.jpg"))
 

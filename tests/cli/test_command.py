@@ -12,6 +12,8 @@ from PIL import Image
 import objectscan.pipeline as pipeline
 from helpers.jobs import BallEngine, take_small_pictures, write_ball_capture
 from objectscan.cli.main import run
+from objectscan.cli.output import Output
+from objectscan.errors import InputError
 from objectscan.render import threads as render
 
 
@@ -233,3 +235,9 @@ def test_version_and_help(capsys):
     help_text = capsys.readouterr().out
     for verb in ("reconstruct", "inspect", "ingest", "optimise", "deliver", "evaluate", "check", "doctor"):
         assert verb in help_text
+
+
+def test_a_number_that_json_lacks_does_not_break_an_error_for_machines(capsys):
+    Output(as_json=True).error(InputError("Wrong.", details={"share": float("nan"), "count": 3}))
+    told = json.loads(capsys.readouterr().out)
+    assert told["details"] == {"share": None, "count": 3} and told["code"] == "input_error"

@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from objectscan.capture.archives import is_archive, unpack_photos
+from objectscan.capture.checks import Judgement, is_shaken, judge_photos, require_usable
 from objectscan.capture.formats.detect import has_cameras
 from objectscan.capture.gather import gather, has_plain_photos
 from objectscan.capture.limits import ImageLimits
@@ -28,12 +30,14 @@ from objectscan.capture.solve.marker_scale import find_marker_scale, in_metres
 from objectscan.capture.solve.marker_sheet import SHEETS
 from objectscan.capture.solve.silhouette import silhouette_consistency
 from objectscan.capture.solve.write import write_report, write_solved
-from objectscan.errors import CamerasNotFound
+from objectscan.errors import CamerasNotFound, PhotosUnusable, TooFewViews
 from objectscan.types import Finding, ProgressFn, ignore_progress
 
-STAGES: tuple[tuple[str, float], ...] = (("gather", 0.05), ("cameras", 0.6), ("mask", 0.35))
+STAGES: tuple[tuple[str, float], ...] = (("gather", 0.05), ("judge", 0.05), ("cameras", 0.55), ("mask", 0.35))
 """(stage, share of the time), measured on 30 photos of 0.5 megapixels with two cores: 2, 35 and 25 s."""
 _DONE_FILE = "source.json"
+_FEWEST_PHOTOS = 5
+"""Sets of 4 photos: none right of three tried; of 6: one right of three (fox, phone rings, DSP-SIFT)."""
 _LEAST_COVERED, _MOST_UNCOVERED = 0.6, 0.4
 """A mask of which the hull of the others covers less disagrees; so may at most this share of the photos."""
 
@@ -49,8 +53,8 @@ class PlainOptions:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether `path` holds photographs without cameras."""
-    return not has_cameras(path) and has_plain_photos(path)
+    """Whether `path` holds photographs without cameras: a folder, or a zip."""
+    return is_archive(path) or (path.is_dir() and not has_cameras(path) and has_plain_photos(path))
 
 
 def was_plain(folder: Path) -> bool:
@@ -66,7 +70,7 @@ def posed_capture(
     A finished capture of the same files and seed is used again.
 
     Args:
-        photos: Folder of photographs; only read.
+        photos: Folder or zip of photographs; only read.
         out: Folder for the capture and all intermediate files; what an earlier call left there is replaced.
         options: Limits, the segmentation network, the seed.
         report: Receives progress of the stages in `STAGES`; may raise `Cancelled`.
@@ -76,6 +80,7 @@ def posed_capture(
 
     Raises:
         InputError: Too few photos can be used, or a file can't be.
+        PhotosUnusable: Most photos are blurred, badly exposed or without detail.
         CamerasNotFound: Where the photos were taken can't be told safely; the message names photos.
         MasksNotFound: Object and background can't be told apart.
         ResourceError: Out of memory, or a package is missing.
@@ -86,23 +91,59 @@ def posed_capture(
         return out
     shutil.rmtree(out, ignore_errors=True)
     work = out / "work"
-    photo_set = gather(photos, work, options.limits, report)
+    folder = unpack_photos(photos, work / "unpacked", report=report) if is_archive(photos) else photos
+    photo_set = gather(folder, work, options.limits, report)
+    require_enough(photo_set)
+    judgement = judge_photos(photo_set, report)
+    require_usable(judgement)
     solved = solve_cameras(photo_set, work, seed=options.seed, limits=options.solve_limits, report=report)
     solved = _in_metres_if_marked(photo_set, solved)
     write_report(photo_set, solved, out)
-    require_good_cameras(solved)
+    _require_cameras(solved, judgement)
     masks = cut_out(photo_set, solved, work, model=options.model, report=report)
     doubts = _require_agreement(photo_set, solved, masks)
     write_solved(photo_set, solved, out, masks=masks.paths)
-    findings = [*photo_set.findings, *solved.findings, *masks.findings, *doubts]
+    findings = [*photo_set.findings, *judgement.findings, *solved.findings, *masks.findings, *doubts]
     _finish(out, source, findings)
     return out
+
+
+def require_enough(photos: PhotoSet) -> None:
+    """Refuse a handful of photos: cameras found from so few are mostly wrong, however well they fit.
+
+    Raises:
+        TooFewViews: Fewer than 5 photos.
+    """
+    if len(photos.photos) >= _FEWEST_PHOTOS:
+        return
+    raise TooFewViews(
+        f"{len(photos.photos)} photos are too few to find out where they were taken from; at least "
+        f"{_FEWEST_PHOTOS} are needed, and 24 are good.",
+        hint="Take photos all around the object, 10 to 15 degrees apart.",
+        details={"reason": "too_few_images"},
+    )
 
 
 def plain_findings(out: Path) -> tuple[Finding, ...]:
     """What `posed_capture` had to tell about the capture that it left in `out`."""
     stored = json.loads((out / _DONE_FILE).read_text("utf-8"))["findings"]
     return tuple(Finding(**{**finding, "photos": tuple(finding["photos"])}) for finding in stored)
+
+
+def _require_cameras(solved: SolvedCameras, judgement: Judgement) -> None:
+    """As `require_good_cameras`; of photos that matched nothing it is said if they look shaken."""
+    try:
+        require_good_cameras(solved)
+    except CamerasNotFound as problem:
+        if problem.details.get("reason") in ("registration_failed", "insufficient_features") and is_shaken(
+            judgement
+        ):
+            raise PhotosUnusable(
+                f"The photos look shaken, and so they can't be placed: {problem.message}",
+                hint="Hold the camera still, or use more light or a shorter exposure.",
+                details={**problem.details, "reason": "blurry_images"},
+            ) from problem
+        raise
 
 
 def _in_metres_if_marked(photos: PhotoSet, solved: SolvedCameras) -> SolvedCameras:
@@ -139,7 +180,8 @@ def _read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
 
 def _fingerprint(photos: Path, seed: int) -> str:
     digest = hashlib.blake2b(f"1 {seed}".encode(), digest_size=16)
-    for file in sorted(path for path in photos.rglob("*") if path.is_file()):
+    files = sorted(path for path in photos.rglob("*") if path.is_file()) if photos.is_dir() else [photos]
+    for file in files:
         facts = file.stat()
         digest.update(f"{file.relative_to(photos)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from objectscan.capture.archives import is_archive, unpack_photos
 from objectscan.capture.folder import save_capture
 from objectscan.capture.gather import gather
 from objectscan.capture.limits import ImageLimits
@@ -32,7 +33,7 @@ def unposed_capture(
     One photo is enough. The result has `Capture.cameras_known` False.
 
     Args:
-        photos: Folder of photographs, with alpha or masks or neither; only read.
+        photos: Folder or zip of photographs, with alpha or masks or neither; only read.
         out: Folder for the capture; what an earlier call left there is replaced.
         limits: On files, pixels and photos; `min_views` does not count.
         model: The network for masks.
@@ -48,7 +49,8 @@ def unposed_capture(
     """
     shutil.rmtree(out, ignore_errors=True)
     work = out / "work"
-    photo_set = gather(photos, work, replace(limits, min_views=1), report)
+    folder = unpack_photos(photos, work / "unpacked", report=report) if is_archive(photos) else photos
+    photo_set = gather(folder, work, replace(limits, min_views=1), report)
     masks = cut_out(photo_set, None, work, model=model, report=report)
     save_capture(_capture(photo_set, masks), out)
     shutil.rmtree(work, ignore_errors=True)

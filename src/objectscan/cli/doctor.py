@@ -20,7 +20,8 @@ from objectscan.memory import free_memory_bytes
 
 _PACKAGES = (
     "torch", "numba", "numpy", "scipy", "opencv-python-headless", "pillow", "pillow-heif", "scikit-image",
-    "xatlas", "fast-simplification", "manifold3d", "trimesh", "jinja2", "httpx", "safetensors",
+    "pycolmap", "onnxruntime", "xatlas", "fast-simplification", "manifold3d", "trimesh", "jinja2", "httpx",
+    "safetensors",
 )  # fmt: skip
 _NEEDED_BYTES = 3e9
 _NEEDED_DISK_BYTES = 1e9

@@ -41,7 +41,9 @@ class Output:
         """Tell an error with what to do next."""
         if self.as_json:
             values = {"code": error.code, "message": error.message, "hint": error.hint}
-            details = json.loads(json.dumps(error.details, default=str))
+            # Not a number has no JSON: null stands for it.
+            text = json.dumps(error.details, default=str)
+            details = json.loads(text, parse_constant=lambda _: None)
             self.event("error", {**values, "details": details, "exit_code": error.exit_code}, "")
             return
         print(f"objectscan: {error.message}", file=sys.stderr)

@@ -35,7 +35,7 @@ def solved_from(attempt: Attempt) -> SolvedCameras:
         grade=attempt.verdict.grade,
         support_plane=frame.support_plane,
         is_turntable=attempt.job.is_turntable,
-        measures=attempt.verdict.measures,
+        measures={k: v for k, v in attempt.verdict.measures.items() if np.isfinite(v)},
         findings=findings,
         places_px=model.places_px * scales,
         point_errors_px=model.errors_px * pictures[model.photos[0]].scale[0],

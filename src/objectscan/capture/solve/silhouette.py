@@ -19,6 +19,8 @@ _EDGE_PX = 160
 """Masks are looked at with this longer side: about two voxels a pixel."""
 _MISSES_ALLOWED = 0.1
 """Share of the other masks that may lack a voxel of the hull: one bad mask must not carve it from all."""
+_TOLERANT_FROM = 6
+"""Masks from which on one may be wrong."""
 
 
 def silhouette_consistency(
@@ -52,7 +54,7 @@ def silhouette_consistency(
     missing = np.zeros(len(voxels), np.int16)
     for name in names:
         missing += ~inside[name]
-    allowed = int(_MISSES_ALLOWED * (len(names) - 1))
+    allowed = max(int(_MISSES_ALLOWED * (len(names) - 1)), int(len(names) >= _TOLERANT_FROM))
     return {
         name: _covered(small[name], places[name], missing - ~inside[name] <= allowed, solved, name, step)
         for name in names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from objectscan.capture.photoset import PhotoSet, SolvedCameras
@@ -104,8 +105,20 @@ def _new_job(photos: PhotoSet, work: Path, limits: SolveLimits, seed: int, repor
         limits,
         seed,
         time.monotonic() + limits.timeout_s,
-        report,
+        _rising(report),
     )
+
+
+def _rising(report: ProgressFn) -> ProgressFn:
+    """Progress that never falls: the mapper begins anew where a first pair leads nowhere."""
+    highest = 0.0
+
+    def rising(progress: Progress) -> None:
+        nonlocal highest
+        highest = max(highest, progress.fraction)
+        report(replace(progress, fraction=highest))
+
+    return rising
 
 
 def _is_worth_a_retry(attempt: Attempt) -> bool:

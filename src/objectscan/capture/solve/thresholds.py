@@ -16,7 +16,7 @@ PHOTO_CONSISTENCY = 0.5
 """A photo below it is left out. Wrong single cameras: 0.00 to 0.34, right ones from 0.66."""
 LEAST_REGISTERED_SHARE = 0.7
 """Of the photos in one model; with fewer the photos fall apart."""
-RETRY_REGISTERED_SHARE = 0.9
+RETRY_REGISTERED_SHARE = 0.8
 """With fewer photos placed a second try with affine features is worth its time."""
 LEAST_REGISTERED = 3
 """Photos of a model that is used at all."""

@@ -37,7 +37,7 @@ _CREASE = 0.02
 """1 - cos of the angle (about 11 degrees) from which a bend counts as a crease and hardly costs more."""
 _SIGN = 0.002
 _PATCHES = 0.1
-_FEW_MATERIALS = 1.0
+_FEW_MATERIALS = 0.3
 _SAME_MATERIAL = 0.05
 """Difference of channels in [0, 1] above which two points are of different materials."""
 
