@@ -40,6 +40,7 @@ def reconstruction_arrays(result: Reconstruction) -> dict[str, np.ndarray]:
         "occlusion_roughness_metallic": material.occlusion_roughness_metallic,
         "radiance_linear": result.environment.radiance_linear,
         "invented_faces": result.invented_faces,
+        "is_registered": np.array(result.is_registered),
         "facts": np.array(json.dumps(facts)),
     }
     return arrays if material.normal is None else {**arrays, "normal": material.normal}
@@ -62,6 +63,7 @@ def reconstruction_from(arrays: Mapping[str, np.ndarray]) -> Reconstruction:
         cameras={name: _camera_from(values) for name, values in facts["cameras"].items()},
         invented_faces=arrays["invented_faces"],
         findings=tuple(Finding(**{**f, "photos": tuple(f["photos"])}) for f in facts["findings"]),
+        is_registered=bool(arrays["is_registered"]),
     )
 
 
@@ -70,7 +72,7 @@ def capture_hash(capture: Capture) -> str:
     digest = hashlib.blake2b(digest_size=16)
     bounds = None if capture.bounds is None else np.asarray(capture.bounds, np.float64).tolist()
     frame = np.asarray(capture.delivered_from_world, np.float64).tolist()
-    digest.update(json.dumps([frame, bounds, capture.scale_known]).encode())
+    digest.update(json.dumps([frame, bounds, capture.scale_known, capture.cameras_known]).encode())
     for view in capture.views:
         digest.update(json.dumps([view.name, view.mask is None, _camera_values(view.camera)]).encode())
         digest.update(np.ascontiguousarray(view.image_srgb).data)

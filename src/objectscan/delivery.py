@@ -119,10 +119,11 @@ def _write_previews(judged: Judged, workspace: Workspace, clock: StageClock) -> 
     studio = Studio(judged.result, judged.fit.delivered_from_world)
     still = webp_bytes(still_picture(studio))
     turntable = animated_webp_bytes(turntable_pictures(studio, report=clock.report))
-    sheet = contact_sheet(list(judged.strips.values()), list(judged.strips))
     workspace.write("previews/preview.webp", still)
     workspace.write("previews/turntable.webp", turntable)
-    workspace.write("previews/contact_sheet.webp", webp_bytes(sheet))
+    if judged.strips:  # without cameras no photo can be laid beside the model
+        sheet = contact_sheet(list(judged.strips.values()), list(judged.strips))
+        workspace.write("previews/contact_sheet.webp", webp_bytes(sheet))
     return ReportPictures(
         still, turntable, {name: webp_bytes(strip) for name, strip in judged.strips.items()}
     )

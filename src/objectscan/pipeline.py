@@ -18,8 +18,10 @@ from objectscan.capture.plain import STAGES as PLAIN_STAGES
 from objectscan.capture.plain import PlainOptions, is_plain, plain_findings, posed_capture, was_plain
 from objectscan.capture.segment.model import segmenter_from
 from objectscan.capture.solve import SolveLimits
+from objectscan.capture.unposed import STAGES as UNPOSED_STAGES
+from objectscan.capture.unposed import unposed_capture
 from objectscan.delivery import Asset, deliver, judge
-from objectscan.engines.base import engine_named
+from objectscan.engines.base import device_for, engine_named
 from objectscan.errors import BadWorkspace, InputError
 from objectscan.memory import free_memory_bytes, require_memory
 from objectscan.mesh.preview import webp_bytes
@@ -41,6 +43,7 @@ __all__ = ["Asset", "deliver_folder", "never", "optimise", "read_capture", "reco
 
 _CAPTURE_SHARE, _EVALUATE_SHARE, _PREVIEW_SHARE = 0.01, 0.02, 0.05
 """Measured on the sample capture, two cores: 0.1 s, 1.4 s, 3.7 s of 57 s with the preset `preview`."""
+_NEEDS_NO_CAMERAS = ("reconviagen",)
 _PLAIN_SHARE = 0.3
 """Cameras and masks of plain photos, against the rest as 1."""
 
@@ -78,7 +81,7 @@ def reconstruct(
     clock = StageClock(report, cancelled)
     photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
-    fit, held_out = split_views(capture, every=recipe.hold_out_every)
+    fit, held_out = _split(capture, recipe.engine, every=recipe.hold_out_every)
     job = _job(photos, capture, recipe, seed)
     with open_workspace(out, job, overwrite=overwrite) as workspace:
         result = _optimised(fit, recipe, workspace, clock, seed=seed, settings=settings)
@@ -95,7 +98,7 @@ def optimise(
     clock = StageClock(report, cancelled)
     photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
-    fit, _ = split_views(capture, every=recipe.hold_out_every)
+    fit, _ = _split(capture, recipe.engine, every=recipe.hold_out_every)
     with open_workspace(out, _job(photos, capture, recipe, seed), overwrite=overwrite) as workspace:
         return _optimised(fit, recipe, workspace, clock, seed=seed, settings=settings)
 
@@ -121,7 +124,8 @@ def deliver_folder(
             f"The photos in {job['capture']} have changed since {out} was made.",
             hint="Reconstruct them again, or put the old photos back.",
         )
-    fit, held_out = split_views(capture, every=job["recipe"]["hold_out_every"])
+    recipe = job["recipe"]
+    fit, held_out = _split(capture, recipe["engine"], every=recipe["hold_out_every"])
     with open_workspace(out, job) as workspace:
         clock.seconds.update({**_earlier_seconds(workspace), **clock.seconds})
         return deliver(judge(result, fit, held_out, clock), job, workspace, clock)
@@ -153,7 +157,8 @@ def stage_shares(recipe: Recipe, *, plain: bool = False) -> tuple[tuple[str, flo
     """
     rest = 1.0 - _CAPTURE_SHARE - _EVALUATE_SHARE - _PREVIEW_SHARE
     engine = tuple((name, rest * share) for name, share in engine_named(recipe.engine).stages)
-    before = tuple((name, _PLAIN_SHARE * share) for name, share in PLAIN_STAGES) if plain else ()
+    of_plain = UNPOSED_STAGES if recipe.engine in _NEEDS_NO_CAMERAS else PLAIN_STAGES
+    before = tuple((name, _PLAIN_SHARE * share) for name, share in of_plain) if plain else ()
     after = ("evaluate", _EVALUATE_SHARE), ("preview", _PREVIEW_SHARE)
     return (*before, ("capture", _CAPTURE_SHARE), *engine, *after)
 
@@ -161,15 +166,25 @@ def stage_shares(recipe: Recipe, *, plain: bool = False) -> tuple[tuple[str, flo
 def _with_cameras(
     photos: Path, recipe: Recipe, out: Path, clock: StageClock, *, seed: int, settings: Settings
 ) -> tuple[Path, Recipe]:
-    """The capture to read, and the recipe for it: cameras found from photos alone are refined on the way."""
+    """The capture to read, and the recipe for it: cameras found from photos alone are refined on the way.
+
+    For an engine that needs no cameras none are searched.
+    """
     if not is_plain(photos):
         return photos, recipe
-    options = PlainOptions(
-        ImageLimits(**settings.image_limits()), SolveLimits(threads=settings.threads),
-        segmenter_from(settings), seed,
-    )  # fmt: skip
+    limits, segmenter = ImageLimits(**settings.image_limits()), segmenter_from(settings)
+    if recipe.engine in _NEEDS_NO_CAMERAS:
+        return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
+    options = PlainOptions(limits, SolveLimits(threads=settings.threads), segmenter, seed)
     posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
     return posed, replace(recipe, refine_cameras=True)
+
+
+def _split(capture: Capture, engine: str, *, every: int) -> tuple[Capture, Capture]:
+    """As `split_views`; nothing is held out where the model can't be compared with photos anyway."""
+    if engine in _NEEDS_NO_CAMERAS or not capture.cameras_known:
+        return capture, replace(capture, views=())
+    return split_views(capture, every=every)
 
 
 def _optimised(
@@ -183,7 +198,7 @@ def _optimised(
     needed_bytes = engine.memory_bytes(fit, recipe)
     require_memory(needed_bytes, free_bytes=free_memory_bytes(), share=settings.memory_share)
     clock.on_preview = lambda progress: _show(workspace, progress)
-    engine.prepare("cpu")
+    engine.prepare(device_for(recipe.engine), settings)
     checkpoints = _TimedCheckpoints(workspace, clock)
     result = engine.reconstruct(fit, recipe, seed=seed, report=clock.report, checkpoints=checkpoints)
     checkpoints.save(RESULT, reconstruction_arrays(result))

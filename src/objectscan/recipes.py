@@ -57,6 +57,23 @@ class RefineOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerativeOptions:
+    """The engine `reconviagen`: what it generates from, and how. Defaults are the published application's."""
+
+    conditions: Literal["reconviagen", "trellis"] = "reconviagen"
+    """Which weights: `trellis` may be used commercially and knows no geometry; several photos agree less."""
+    photos: int = 16
+    """Most photos that are looked at; of more, evenly spaced ones."""
+    structure_steps: int = 30
+    structure_guidance: float = 7.5
+    latent_steps: int = 12
+    latent_guidance: float = 7.5
+    """Guidance: how strictly the photos are followed; 1 is not at all stricter than learnt."""
+    texture_from: Literal["gaussians", "vertices"] = "gaussians"
+    """Colours of the decoded Gaussians, or those of the decoded mesh: softer, and one network less."""
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """Size of the delivered asset."""
 
@@ -71,11 +88,12 @@ class Recipe:
     """Everything that decides a result, apart from the photos, the seed and the code version."""
 
     preset: str = "standard"
-    engine: Literal["nvdiffrec"] = "nvdiffrec"
+    engine: Literal["nvdiffrec", "reconviagen"] = "nvdiffrec"
     hull: HullOptions = field(default_factory=HullOptions)
     stereo: StereoOptions = field(default_factory=StereoOptions)
     shape: ShapeOptions = field(default_factory=ShapeOptions)
     refine: RefineOptions = field(default_factory=RefineOptions)
+    generative: GenerativeOptions = field(default_factory=GenerativeOptions)
     budget: Budget = field(default_factory=Budget)
     refine_cameras: bool = False
     """Also optimise each view's pose and focal length. Off for exact cameras."""
@@ -90,6 +108,7 @@ PREVIEW = replace(
     stereo=StereoOptions(image_edge_px=160, neighbours=3),
     shape=ShapeOptions(resolutions=(48, 80), image_edges_px=(128, 192), steps=(100, 130)),
     refine=RefineOptions(image_edge_px=384, steps=100),
+    generative=GenerativeOptions(structure_steps=12, photos=8),
     budget=Budget(faces=12_000, texture_size_px=1024),
 )
 HIGH = replace(
@@ -119,6 +138,7 @@ def recipe_for(preset: str, overrides: Mapping[str, Any] | None = None) -> Recip
     for name, value in (overrides or {}).items():
         recipe = _replaced(recipe, name.split("."), value, name)
     _check_levels(recipe.shape)
+    _check_generative(recipe.generative)
     return recipe
 
 
@@ -154,6 +174,19 @@ def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
             yield from _leaves(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value
+
+
+def _check_generative(options: GenerativeOptions) -> None:
+    for name in ("photos", "structure_steps", "latent_steps"):
+        if getattr(options, name) < 1:
+            raise BadRecipe(f"generative.{name} is {getattr(options, name)}.", hint="Give at least 1.")
+    for name, known in (
+        ("conditions", ("reconviagen", "trellis")),
+        ("texture_from", ("gaussians", "vertices")),
+    ):
+        value = getattr(options, name)
+        if value not in known:
+            raise BadRecipe(f"generative.{name} is '{value}'.", hint=_did_you_mean(value, known))
 
 
 def _replaced(options: Any, path: list[str], value: Any, full_name: str) -> Any:

@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Photos of one object with known cameras, ready for an engine."""
+    """Photos of one object, with known cameras unless it says otherwise, ready for an engine."""
 
     views: tuple[View, ...]
     delivered_from_world: Float[np.ndarray, "4 4"]
@@ -64,6 +64,8 @@ class Capture:
     bounds: Float[np.ndarray, "2 3"] | None = None
     """Axis-aligned box (min, max) around the object in world coordinates if the capture states one."""
     findings: tuple[Finding, ...] = ()
+    cameras_known: bool = True
+    """False: the cameras of the views stand in for unknown ones, and only photos and masks may be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ class Reconstruction:
     invented_faces: Int32[np.ndarray, " I"] = field(default_factory=lambda: np.zeros(0, np.int32))
     """Indices of faces that close a hole which no photo shows."""
     findings: tuple[Finding, ...] = ()
+    is_registered: bool = True
+    """Whether the photos' cameras see this surface. A generated one has a place and a size of its own."""
 
 
 @dataclass(frozen=True, slots=True)

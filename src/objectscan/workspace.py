@@ -195,8 +195,9 @@ def _plain(value: Any) -> Any:
 
 
 def _is_of_plain_photos(capture: Path) -> bool:
-    """Whether cameras were solved there, or are being solved: nobody else's folder looks like that."""
-    return (capture / "solve.json").is_file() or (capture / "work" / "photos").is_dir()
+    """Whether a capture was made there, or is being made: nobody else's folder looks like that."""
+    made = ("solve.json", "findings.json")
+    return any((capture / name).is_file() for name in made) or (capture / "work" / "photos").is_dir()
 
 
 def _is_job(folder: Path) -> bool:

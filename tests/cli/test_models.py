@@ -204,7 +204,10 @@ def ready(hub, monkeypatch):
     render.set_threads(before)
 
 
-def test_acceptance_without_weights_names_what_is_missing_and_tells_the_other_facts(hub, tmp_path, capsys):
+def test_acceptance_without_weights_names_what_is_missing_and_tells_the_other_facts(
+    hub, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(acceptance, "free_memory_bytes", lambda: 10**9)
     assert code("accept", "--collection", "all", "--json") == 4
     told = events(capsys)
     assert told[-1]["code"] == "missing_weights" and "models pull all" in told[-1]["hint"]

@@ -79,7 +79,7 @@ class BallEngine:
     def memory_bytes(self, capture, recipe):
         return 10**15 if self.mode == "huge" else 1
 
-    def prepare(self, device):
+    def prepare(self, device, settings):
         assert device == "cpu"
 
     def reconstruct(self, capture, recipe, *, seed, report, checkpoints):

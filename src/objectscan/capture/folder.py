@@ -84,6 +84,7 @@ def _load(folder: Path) -> Capture:
         bool(own["scale_known"]),
         bounds,
         tuple(Finding(**{**finding, "photos": tuple(finding["photos"])}) for finding in findings),
+        cameras_known=bool(own.get("cameras_known", True)),
     )
 
 
@@ -94,6 +95,7 @@ def _transforms(capture: Capture, paths: list[str]) -> dict[str, Any]:
             "version": _VERSION,
             "delivered_from_world": capture.delivered_from_world.tolist(),
             "scale_known": capture.scale_known,
+            "cameras_known": capture.cameras_known,
         },
     }
     if capture.bounds is not None:

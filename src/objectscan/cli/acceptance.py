@@ -50,7 +50,7 @@ def run(collection: str, sample: Path | None, out: Path, *, settings: Settings, 
     if problems:
         _tell_verdict([problem.message.rstrip(".") for problem in problems], output)
         raise problems[0]
-    asset, facts = _tried(photos, out, settings, output)
+    asset, facts = _tried(collection, photos, out, settings, output)
     reasons = _reasons(asset)
     for fact in facts:
         _tell(fact, output)
@@ -131,8 +131,11 @@ def _engine() -> Fact:
         return Fact("engine", problem.message.rstrip("."), False, advice)
 
 
-def _tried(photos: Path, out: Path, settings: Settings, output: Output) -> tuple[Asset, list[Fact]]:
-    recipe = recipe_for(_PRESET, {"engine": ENGINE})
+def _tried(
+    collection: str, photos: Path, out: Path, settings: Settings, output: Output
+) -> tuple[Asset, list[Fact]]:
+    conditions = "trellis" if collection == "trellis" else "reconviagen"
+    recipe = recipe_for(_PRESET, {"engine": ENGINE, "generative.conditions": conditions})
     use_threads(settings)
     began = time.perf_counter()
     with Display(pipeline.stage_shares(recipe), output) as display, StopRequest() as stop:

@@ -6,7 +6,10 @@ from typing import Protocol
 
 from objectscan.errors import BadRecipe
 from objectscan.recipes import Recipe
+from objectscan.settings import Settings
 from objectscan.types import Capture, Checkpoints, ProgressFn, Reconstruction
+
+_USE_GPU = ("reconviagen",)
 
 
 class Engine(Protocol):
@@ -19,8 +22,13 @@ class Engine(Protocol):
     def memory_bytes(self, capture: Capture, recipe: Recipe) -> int:
         """Estimated peak memory of `reconstruct`, without the interpreter and its libraries."""
 
-    def prepare(self, device: str) -> None:
-        """Load or compile whatever the first reconstruction would otherwise wait for."""
+    def prepare(self, device: str, settings: Settings) -> None:
+        """Load or compile whatever the first reconstruction would otherwise wait for.
+
+        Args:
+            device: Where to compute; see `device_for`.
+            settings: Where this machine keeps weights, and its limits.
+        """
 
     def reconstruct(
         self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
@@ -41,8 +49,21 @@ def engine_named(name: str) -> Engine:
     Raises:
         BadRecipe: No such engine.
     """
-    if name != "nvdiffrec":
-        raise BadRecipe(f"There is no engine '{name}'.", hint="Known: nvdiffrec.")
-    from objectscan.engines.nvdiffrec.engine import NvdiffrecEngine
+    if name == "nvdiffrec":
+        from objectscan.engines.nvdiffrec.engine import NvdiffrecEngine
 
-    return NvdiffrecEngine()
+        return NvdiffrecEngine()
+    if name == "reconviagen":
+        from objectscan.engines.reconviagen.engine import ReconViaGenEngine
+
+        return ReconViaGenEngine()
+    raise BadRecipe(f"There is no engine '{name}'.", hint="Known: nvdiffrec, reconviagen.")
+
+
+def device_for(name: str) -> str:
+    """Where the engine called `name` computes on this machine: `cuda` if it can use a GPU that is here."""
+    if name not in _USE_GPU:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -28,15 +28,16 @@ class Evidence:
     """What photos that the optimiser never saw say about the model, and what its topology says."""
 
     source: EvidenceSource
-    """Whether `views` were kept from the optimiser. Training views can't give a verdict of high."""
+    """Whether `views` were kept from the optimiser. Training views can't give a verdict of high; `none`: no
+    photo can be compared with the model."""
     views: tuple[ViewEvidence, ...]
     means: Mapping[str, float]
     """Mean over the views of each number of `ViewMetrics`."""
     worst: Mapping[str, str]
     """Name of the photo with the worst value of each number."""
-    seen_once: float
-    """Share of the surface, by area, that at least one photo sees."""
-    seen_twice: float
+    seen_once: float | None
+    """Share of the surface, by area, that at least one photo sees; None if that is not known."""
+    seen_twice: float | None
     topology: Mapping[str, float]
     """Facts about the welded surface, by name."""
     warnings: tuple[Finding, ...]

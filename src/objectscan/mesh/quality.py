@@ -18,12 +18,15 @@ from objectscan.mesh.evidence import Evidence, ViewEvidence
 from objectscan.mesh.metrics import Picture, ViewMetrics, compare, picture_from_photo, picture_from_rgba
 from objectscan.mesh.surface_facts import SurfaceFacts, surface_facts
 from objectscan.mesh.topology import face_areas
-from objectscan.mesh.verdict import EvidenceSource, judge
+from objectscan.mesh.verdict import EvidenceSource, judge, unjudged
 from objectscan.mesh.visibility import Visibility, smaller_camera, visibility
 from objectscan.render import TexturedModel
 from objectscan.types import Camera, Capture, Finding, Progress, ProgressFn, Reconstruction, View
 
 STAGE = "evaluate"
+_NOT_REGISTERED = (
+    "where the photos were taken from is not known for this model, so that it can't be compared with them"
+)
 _SMALLER_IS_BETTER = ("contour_px", "contour_per_mille", "gmsd", "highlights")
 
 
@@ -51,6 +54,9 @@ def evaluate(
 ) -> Evidence:
     """Judge a result by photos that the optimiser never saw and by its surface.
 
+    A result that is not registered with the photos is judged by nothing: its surface is measured, and the
+    verdict is `unjudged`.
+
     Args:
         reconstruction: The result, world frame.
         held_out: The photos kept from the optimiser; without any, the fit photos are used and the verdict
@@ -66,6 +72,8 @@ def evaluate(
         BadMasks: A photo has no mask, or an empty one.
     """
     check_result(reconstruction)
+    if not reconstruction.is_registered:
+        return _without_photos(reconstruction, report)
     source: EvidenceSource = "held-out" if held_out.views else "training-views"
     views = held_out.views or fit.views
     renderer = TexturedModel.of(reconstruction)
@@ -83,6 +91,24 @@ def evaluate(
     evidence = _judged(reconstruction, tuple(compared), source, fit, registered)
     report(Progress(STAGE, 1.0, f"{evidence.verdict.grade}: {evidence.verdict.reason}"))
     return evidence
+
+
+def _without_photos(reconstruction: Reconstruction, report: ProgressFn) -> Evidence:
+    """Evidence on a result that no photo can be compared with: its surface, and what is not known."""
+    report(Progress(STAGE, 0.0, "measuring the surface"))
+    facts = surface_facts(reconstruction)
+    values = {name: getattr(facts, name) for name in ("loose_pieces", "loose_area", "open_area")}
+    found = (
+        Finding("not_compared", "warning", f"{_NOT_REGISTERED[0].upper()}{_NOT_REGISTERED[1:]}."),
+        caveats.floaters(facts.loose_pieces, facts.loose_area),
+        caveats.open_surface(facts.hole_diameters, facts.longest_side, scale_known=False),
+        caveats.non_manifold(facts.non_manifold_edges),
+        caveats.scale_unknown(scale_known=False),
+    )
+    warnings = tuple(finding for finding in found if finding is not None)
+    verdict = unjudged(values, reason=_NOT_REGISTERED)
+    report(Progress(STAGE, 1.0, f"{verdict.grade}: {verdict.reason}"))
+    return Evidence("none", (), {}, {}, None, None, facts.topology, warnings, verdict)
 
 
 def check_result(reconstruction: Reconstruction) -> None:

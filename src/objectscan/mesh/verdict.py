@@ -14,8 +14,9 @@ import numpy as np
 
 from objectscan.errors import ReconstructionError
 
-Grade = Literal["high", "medium", "low", "failed"]
-EvidenceSource = Literal["held-out", "training-views"]
+Grade = Literal["high", "medium", "low", "failed", "unjudged"]
+"""`unjudged`: no photo can be compared with the result, so that nobody knows whether it is right."""
+EvidenceSource = Literal["held-out", "training-views", "none"]
 
 _RANK: Mapping[str, int] = {"failed": 0, "low": 1, "medium": 2, "high": 3}
 FAILED_BELOW_IOU = 0.5
@@ -135,6 +136,21 @@ def judge(
         overlap = f"{values['iou_worst']:.2f} (below {FAILED_BELOW_IOU:g})"
         reason = f"in one photo the outlines overlap by only {overlap}"
     return Verdict(profile.name, grade, _harmonic_mean(rows), deciding, reason, rows)
+
+
+def unjudged(values: Mapping[str, float], *, reason: str, profile: Profile = PROFILE) -> Verdict:
+    """The verdict on a result that no photo can be compared with: its surface's rows, and no grade.
+
+    Args:
+        values: Finite numbers by rule name; only rules that have one are applied.
+        reason: Why there is no comparison, in words.
+        profile: The thresholds.
+
+    Raises:
+        ReconstructionError: A number is not finite; the message names it.
+    """
+    rows = tuple(_applied(rule, _checked(values, rule.name)) for rule in profile.rules if rule.name in values)
+    return Verdict(profile.name, "unjudged", _harmonic_mean(rows), ("evidence_source",), reason, rows)
 
 
 def row_score(rule: Rule, value: float) -> float:

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from objectscan.engines.reconviagen import engine, network_source, weights
+from objectscan.engines.reconviagen.catalogue import CATALOGUE
 from objectscan.engines.reconviagen.network_source import StoredNetworks
 from objectscan.engines.reconviagen.networks import published
 from objectscan.engines.reconviagen.networks.conditions import (
@@ -31,6 +34,8 @@ from objectscan.engines.reconviagen.networks.vit import DinoConfig, DinoTransfor
 from objectscan.engines.reconviagen.pipeline import CutOut
 from objectscan.engines.reconviagen.sampler import LATENT_SAMPLING, STRUCTURE_SAMPLING
 from objectscan.engines.reconviagen.stages import GenerationOptions
+from objectscan.weights.model import WeightFile
+from objectscan.weights.tensors import TensorSpec
 
 EDGE_PX = 56
 WIDTH = 64
@@ -68,7 +73,14 @@ def tiny_shell(name: str, *, torso: torch.dtype) -> nn.Module:
 
 def write_weights(folder: Path) -> None:
     """One safetensors file a network, random but the same each time."""
+    for name, tensors in random_tensors().items():
+        save_file(tensors, folder / f"{name}.safetensors")
+
+
+def random_tensors() -> dict[str, dict[str, Tensor]]:
+    """Tensors of each network, random but the same each time."""
     rng = torch.Generator().manual_seed(5)
+    found = {}
     for name in published.NETWORKS:
         tensors = {}
         for key, shape in tiny_shell(name, torso=torch.float16).state_dict().items():
@@ -77,7 +89,48 @@ def write_weights(folder: Path) -> None:
             if key.endswith(("norm.weight", "norm1.weight", "norm2.weight", "gamma")):
                 values = 1 + values
             tensors[key] = values.to(shape.dtype)
-        save_file(tensors, folder / f"{name}.safetensors")
+        found[name] = tensors
+    return found
+
+
+def write_published(models: Path) -> None:
+    """The same weights in the published layout: folders and file names of the hub, DINOv2's names there."""
+    tensors = random_tensors()
+    for model in CATALOGUE.models:
+        for file in model.files:
+            path = models / model.name / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            parts_of = file.tensors().parts_of
+            stored = {}
+            for key, values in tensors[file.network].items():
+                parts = parts_of(key)
+                pieces = values.chunk(len(parts)) if len(parts) > 1 else (values,)
+                stored |= {part: piece.clone() for part, piece in zip(parts, pieces, strict=True)}
+            save_file(stored, path)
+
+
+def use_tiny_networks(patch: pytest.MonkeyPatch) -> None:
+    """Make engine and catalogue expect the networks of `write_published`; all code stays the real one."""
+    tensors = random_tensors()
+
+    def small(file: WeightFile) -> WeightFile:
+        shapes = {
+            key: TensorSpec({torch.float16: "F16", torch.float32: "F32"}[values.dtype], tuple(values.shape))
+            for key, values in tensors[file.network].items()
+        }
+        listed = replace(file.tensors(), network=shapes, types_confirmed=False)
+        return replace(file, tensors=lambda: listed)
+
+    collections = tuple(
+        replace(
+            collection,
+            models=tuple(replace(model, files=tuple(map(small, model.files))) for model in collection.models),
+        )
+        for collection in CATALOGUE.collections
+    )
+    patch.setattr(weights, "CATALOGUE", replace(CATALOGUE, collections=collections))
+    patch.setattr(network_source, "network_shell", tiny_shell)
+    patch.setattr(engine, "EDGE_PX", EDGE_PX)
 
 
 def tiny_networks(folder: Path) -> StoredNetworks:

@@ -19,8 +19,10 @@ from objectscan.engines.nvdiffrec.shape_pass import ShapePass
 from objectscan.engines.nvdiffrec.start import starting_surface
 from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
 from objectscan.engines.nvdiffrec.textures import material_from_texels
+from objectscan.errors import BadCameras
 from objectscan.recipes import Recipe
 from objectscan.render.warmup import load_kernels
+from objectscan.settings import Settings
 from objectscan.types import (
     Camera,
     Capture,
@@ -73,14 +75,23 @@ class NvdiffrecEngine:
         textures = 110 * recipe.budget.texture_size_px**2
         return int(photos + 900 * batch * max(pixels) + grid + textures + 0.6e9)
 
-    def prepare(self, device: str) -> None:
+    def prepare(self, device: str, settings: Settings) -> None:
         """Load the renderer's kernels: 1.8 s in a new process, 5 ms from then on."""
         load_kernels(device)
 
     def reconstruct(
         self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
     ) -> Reconstruction:
-        """See `engines.base.Engine.reconstruct`."""
+        """See `engines.base.Engine.reconstruct`.
+
+        Raises:
+            BadCameras: The capture's cameras are not known.
+        """
+        if not capture.cameras_known:
+            raise BadCameras(
+                "The engine 'nvdiffrec' needs cameras, and this capture has none.",
+                hint="Give a folder of plain photos, so that they are found, or use --engine reconviagen.",
+            )
         torch.manual_seed(seed)
         shape_rng, refine_rng = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
         setup = self._setup(capture, recipe, seed=seed, report=report, checkpoints=checkpoints)
