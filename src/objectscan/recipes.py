@@ -98,7 +98,8 @@ class Recipe:
     refine_cameras: bool = False
     """Also optimise each view's pose and focal length. Off for exact cameras."""
     hold_out_every: int = 10
-    """Every n-th view is kept for evidence and never optimised against; 0 keeps none."""
+    """Every n-th view is kept for evidence and never optimised against; 0 keeps none. Without effect on a
+    capture that brings test photos of its own (`capture.hold_out`)."""
 
 
 STANDARD = Recipe()
