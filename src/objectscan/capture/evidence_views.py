@@ -1,4 +1,4 @@
-"""Which photos are kept for the evidence: the test photos that the capture brings, or else some of its own."""
+"""Which photos are kept for the evidence: the test photos that the capture brings, or some of its own."""
 
 from __future__ import annotations
 
