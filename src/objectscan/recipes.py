@@ -88,7 +88,7 @@ class Recipe:
     """Everything that decides a result, apart from the photos, the seed and the code version."""
 
     preset: str = "standard"
-    engine: Literal["nvdiffrec", "reconviagen"] = "nvdiffrec"
+    engine: Literal["nvdiffrec", "reconviagen", "hybrid"] = "nvdiffrec"
     hull: HullOptions = field(default_factory=HullOptions)
     stereo: StereoOptions = field(default_factory=StereoOptions)
     shape: ShapeOptions = field(default_factory=ShapeOptions)

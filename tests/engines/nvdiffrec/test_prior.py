@@ -92,7 +92,7 @@ def test_what_no_photo_shows_keeps_its_shape(refined, prior):
     back = refined.mesh.vertices[refined.mesh.vertices[:, 0] < -0.6]
     round_ball = back / np.linalg.norm(back, axis=1, keepdims=True)
     moved = np.linalg.norm(back, axis=1) - np.linalg.norm(_bulged(round_ball), axis=1)
-    assert np.quantile(np.abs(moved), 0.95) < 0.05
+    assert np.quantile(np.abs(moved), 0.95) < 0.06  # a cell is 0.1
 
 
 def test_what_no_photo_shows_keeps_its_colour_and_is_told(refined):

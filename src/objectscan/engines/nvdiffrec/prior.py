@@ -57,7 +57,7 @@ def with_earlier_colours(
     wanted = shares < 1.0
     if not wanted.any():
         return texels
-    earlier = _material_at(points[wanted], prior)
+    earlier = material_at(points[wanted], prior)
     flat = texels.reshape(-1, texels.shape[2]).copy()
     index, share = covered.index[wanted], shares[wanted, None]
     flat[index, :6] = share * flat[index, :6] + (1.0 - share) * earlier
@@ -65,7 +65,7 @@ def with_earlier_colours(
     return flat.reshape(texels.shape).astype(texels.dtype)
 
 
-def _material_at(points: np.ndarray, prior: Reconstruction) -> Float[np.ndarray, "P 6"]:
+def material_at(points: np.ndarray, prior: Reconstruction) -> Float[np.ndarray, "P 6"]:
     """Mean material of the prior's nearest texels: nearer than a face's own corners, and no seams."""
     colour = prior.material.base_color_srgb
     texels = texel_coverage(prior.mesh, prior.uv, colour.shape[0])
