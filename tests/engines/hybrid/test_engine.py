@@ -1,5 +1,7 @@
 """The hybrid engine: a generated object is laid over the photos and refined where they show it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tests.engines.hybrid.objects import capture_of_the_object, object_standing_at
@@ -42,14 +44,7 @@ class Generator:
         matrix = np.diag([1.0, 1.0, 1.0, 1.0])
         matrix[:3, :3] = [[0, -1.1, 0], [1.1, 0, 0], [0, 0, 1]]
         made = object_standing_at(matrix)
-        return made.__class__(
-            made.mesh,
-            made.uv,
-            made.material,
-            made.environment,
-            (PassReport("dream", 1, 0.1),),
-            is_registered=False,
-        )
+        return dataclasses.replace(made, passes=(PassReport("dream", 1, 0.1),))
 
 
 def _run(capture, checkpoints=None, report=ignore_progress):
@@ -70,9 +65,8 @@ def result(seen_from_one_side):
 
 
 def test_the_result_lies_over_the_photos_and_fits_them(result):
-    front = result.mesh.vertices[
-        (result.mesh.vertices[:, 0] > 0.2) & (np.abs(result.mesh.vertices[:, 1]) > 0.6)
-    ]
+    x, y, _ = result.mesh.vertices.T
+    front = result.mesh.vertices[(x > 0.2) & (np.abs(y) > 0.6)]
     assert result.is_registered
     assert np.median(np.abs(np.linalg.norm(front, axis=1) - 1.0)) < 0.04
 

@@ -28,9 +28,8 @@ def test_turn_size_and_place_are_found(yaw_deg: float):
 
 def test_a_round_object_is_turned_by_its_colours():
     elsewhere = _similarity(150.0, 1.0, (0, 0, 0))
-    found = register(
-        object_standing_at(elsewhere, nose=0.0), capture_of_the_object(nose=0.0), ignore_progress
-    )
+    surface, capture = object_standing_at(elsewhere, nose=0.0), capture_of_the_object(nose=0.0)
+    found = register(surface, capture, ignore_progress)
     turned = found.world_from_surface @ elsewhere
     assert np.degrees(np.arccos(np.clip(turned[0, 0] / np.cbrt(np.linalg.det(turned[:3, :3])), -1, 1))) < 8
 

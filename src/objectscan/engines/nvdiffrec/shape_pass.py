@@ -27,7 +27,7 @@ from objectscan.types import Mesh, PassReport, Progress, ProgressFn, View
 STAGE = "shape"
 _FIELD_RATE = 0.03
 _LIGHT_RATE = 0.02
-_DISTANCE_RATE = 0.1
+_DISTANCE_RATE = 0.2
 """Largest move of the surface a step, in grid cells."""
 _REDISTANCE_EVERY = 40
 _WARM_UP_STEPS = 40
