@@ -34,6 +34,7 @@ from objectscan.workspace import (
     RESULT,
     Workspace,
     load_result,
+    locked,
     open_workspace,
     read_job,
     require_usable,
@@ -173,10 +174,23 @@ def _with_cameras(
         return photos, recipe
     limits, segmenter = ImageLimits(**settings.image_limits()), segmenter_from(settings)
     if recipe.engine in _NEEDS_NO_CAMERAS:
-        return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
-    options = PlainOptions(limits, SolveLimits(threads=settings.threads), segmenter, seed)
-    posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
+        with locked(out):
+            return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
+    options = PlainOptions(
+        limits,
+        SolveLimits(threads=settings.threads),
+        segmenter,
+        seed,
+        _four(recipe.masks.box),
+        recipe.masks.make,
+    )
+    with locked(out):
+        posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
     return posed, replace(recipe, refine_cameras=True)
+
+
+def _four(box: tuple[float, ...]) -> tuple[float, float, float, float] | None:
+    return (box[0], box[1], box[2], box[3]) if box else None
 
 
 def _split(
