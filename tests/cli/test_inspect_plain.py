@@ -11,7 +11,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from helpers.photographs import box_on_a_table, photograph, ring, write_photos
+from objectscan.capture.samples.photographs import box_on_a_table, photograph, ring, write_photos
 from objectscan.cli.main import run
 from objectscan.cli.reconstruct import mask_changes
 from objectscan.errors import BadRecipe, InputError

@@ -80,6 +80,26 @@ def inspect(capture: Photos, as_json: Json = False) -> None:
 
 
 @app.command()
+def samples(
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the sets.")], as_json: Json = False
+) -> None:
+    """Write small sets of photos made in code, good ones and ones that must be refused, with the verdicts."""
+    machine_settings()
+    from objectscan.cli import samples as verb
+
+    verb.run(out, output=Output(as_json))
+
+
+@app.command("capture-guide")
+def capture_guide(as_json: Json = False) -> None:
+    """Print how to photograph an object."""
+    machine_settings()
+    from objectscan.cli import samples as verb
+
+    verb.tell_guide(output=Output(as_json))
+
+
+@app.command()
 def ingest(
     capture: Photos,
     out: Annotated[
