@@ -88,7 +88,8 @@ class Recipe:
     """Everything that decides a result, apart from the photos, the seed and the code version."""
 
     preset: str = "standard"
-    engine: Literal["nvdiffrec", "reconviagen"] = "nvdiffrec"
+    engine: Literal["nvdiffrec", "reconviagen", "auto"] = "nvdiffrec"
+    """`auto`: by what the photos support and which weights are here; a job keeps what was chosen."""
     hull: HullOptions = field(default_factory=HullOptions)
     stereo: StereoOptions = field(default_factory=StereoOptions)
     shape: ShapeOptions = field(default_factory=ShapeOptions)

@@ -35,7 +35,7 @@ Photos = Annotated[
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder; an interrupted run in it goes on.")]
 Preset = Annotated[str, typer.Option(help="preview, standard or high.")]
 EngineName = Annotated[
-    str, typer.Option("--engine", help="nvdiffrec, reconviagen (generates), or auto for the preset's.")
+    str, typer.Option("--engine", help="nvdiffrec, reconviagen (generates), or auto: by the photos.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Results repeat for a seed on one machine.")]
 Changes = Annotated[
