@@ -42,7 +42,7 @@ class ShapeOptions:
     """Grid cells along the longest side of the bounds, coarse to fine."""
     image_edges_px: tuple[int, ...] = (128, 256)
     """Longer image side at each level of `resolutions`."""
-    steps: tuple[int, ...] = (200, 450)
+    steps: tuple[int, ...] = (400, 900)
     """Optimisation steps at each level."""
     views_per_step: int = 4
 
@@ -88,7 +88,7 @@ class Recipe:
     """Everything that decides a result, apart from the photos, the seed and the code version."""
 
     preset: str = "standard"
-    engine: Literal["nvdiffrec", "reconviagen", "auto"] = "nvdiffrec"
+    engine: Literal["nvdiffrec", "reconviagen", "hybrid", "auto"] = "nvdiffrec"
     """`auto`: by what the photos support and which weights are here; a job keeps what was chosen."""
     hull: HullOptions = field(default_factory=HullOptions)
     stereo: StereoOptions = field(default_factory=StereoOptions)

@@ -9,7 +9,7 @@ from objectscan.recipes import Recipe
 from objectscan.settings import Settings
 from objectscan.types import Capture, Checkpoints, ProgressFn, Reconstruction
 
-_USE_GPU = ("reconviagen",)
+_USE_GPU = ("reconviagen", "hybrid")
 
 
 class Engine(Protocol):
@@ -57,7 +57,11 @@ def engine_named(name: str) -> Engine:
         from objectscan.engines.reconviagen.engine import ReconViaGenEngine
 
         return ReconViaGenEngine()
-    raise BadRecipe(f"There is no engine '{name}'.", hint="Known: nvdiffrec, reconviagen.")
+    if name == "hybrid":
+        from objectscan.engines.hybrid.engine import HybridEngine
+
+        return HybridEngine()
+    raise BadRecipe(f"There is no engine '{name}'.", hint="Known: nvdiffrec, reconviagen, hybrid.")
 
 
 def device_for(name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from objectscan.engines.nvdiffrec.appearance import Appearance, photo_loss, render_views, shade
@@ -60,9 +60,9 @@ class RefinePass:
 
     def __init__(
         self, start: TexturedStart, appearance: Appearance, cameras: ViewCameras, views: Sequence[View],
-        options: RefineOptions,
+        options: RefineOptions, *, held: Bool[np.ndarray, " V"] | None = None,
     ):  # fmt: skip
-        """Begin at the bridge's mesh and textures."""
+        """Begin at the bridge's mesh and textures; vertices that are `held` stay where they are."""
         self._options = options
         self._live = LivePicture()
         self._photos: PhotoLevel = photo_level(views, options.image_edge_px)
@@ -71,7 +71,9 @@ class RefinePass:
         self._uv_faces = torch.from_numpy(start.uv.faces)
         self._uv_coordinates = torch.from_numpy(start.uv.coordinates)
         self._adjacency = build_adjacency(self._faces)
-        self._vertices = VertexDescent(start.mesh.vertices, start.mesh.faces, smoothness=_SMOOTHNESS)
+        self._vertices = VertexDescent(
+            start.mesh.vertices, start.mesh.faces, smoothness=_SMOOTHNESS, held=held
+        )
         self._textures = LearntTextures(start.texels)
         self._pixel = _pixel_at(self._photos, start.mesh.vertices.mean(axis=0))
 

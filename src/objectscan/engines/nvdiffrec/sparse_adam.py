@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numba import njit
 from torch import Tensor
 
@@ -56,6 +56,12 @@ class SparseRows:
         _step(
             self.array, self.gradient, self.touched, *self._moments, self._counts, rates, *self._betas, 1e-12
         )
+
+    def forget(self, rows: Bool[np.ndarray, " rows"]) -> None:
+        """Drop the gradient of some rows: the next `step` leaves them as they are."""
+        chosen = np.flatnonzero(self.touched.astype(bool) & rows)
+        self.gradient[chosen] = 0.0
+        self.touched[chosen] = 0
 
 
 class _GatherRows(torch.autograd.Function):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from objectscan.engines.nvdiffrec.regularisers import LaplacianSmoother
 
@@ -14,8 +14,19 @@ class VertexDescent:
     14.
     """
 
-    def __init__(self, vertices: Float[np.ndarray, "V 3"], faces: np.ndarray, *, smoothness: float):
-        """Start at `vertices`. `smoothness` is lambda: about the squared reach of a push, in edges."""
+    def __init__(
+        self,
+        vertices: Float[np.ndarray, "V 3"],
+        faces: np.ndarray,
+        *,
+        smoothness: float,
+        held: Bool[np.ndarray, " V"] | None = None,
+    ):
+        """Start at `vertices`. `smoothness` is lambda: about the squared reach of a push, in edges.
+
+        Vertices that are `held` never move.
+        """
+        self._held = held
         self.positions = torch.tensor(vertices, dtype=torch.float32, requires_grad=True)
         self._smoother = LaplacianSmoother(faces, len(vertices), smoothness)
         self._first = np.zeros(vertices.shape)
@@ -35,6 +46,8 @@ class VertexDescent:
         mean = self._first / (1 - betas[0] ** self._count)
         scale = np.sqrt(self._second / (1 - betas[1] ** self._count)) + 1e-30
         move = self._smoother.apply(mean / scale)
+        if self._held is not None:
+            move[self._held] = 0.0
         with torch.no_grad():
             self.positions -= torch.from_numpy(rate * move).to(self.positions.dtype)
         self.positions.grad = None
