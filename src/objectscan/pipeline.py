@@ -34,6 +34,7 @@ from objectscan.workspace import (
     RESULT,
     Workspace,
     load_result,
+    locked,
     open_workspace,
     read_job,
     require_usable,
@@ -178,14 +179,27 @@ def _with_cameras(
         return photos, recipe
     limits, segmenter = ImageLimits(**settings.image_limits()), segmenter_from(settings)
     if recipe.engine in _NEEDS_NO_CAMERAS:
-        return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
-    options = PlainOptions(limits, SolveLimits(threads=settings.threads), segmenter, seed)
-    try:
-        posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
-    except selection.UNREGISTRABLE as problem:
-        selection.require_generator(recipe, problem, settings)
-        return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
+        with locked(out):
+            return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
+    options = PlainOptions(
+        limits,
+        SolveLimits(threads=settings.threads),
+        segmenter,
+        seed,
+        _four(recipe.masks.box),
+        recipe.masks.make,
+    )
+    with locked(out):
+        try:
+            posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
+        except selection.UNREGISTRABLE as problem:
+            selection.require_generator(recipe, problem, settings)
+            return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
     return posed, replace(recipe, refine_cameras=True)
+
+
+def _four(box: tuple[float, ...]) -> tuple[float, float, float, float] | None:
+    return (box[0], box[1], box[2], box[3]) if box else None
 
 
 def _split(

@@ -57,6 +57,16 @@ class RefineOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskOptions:
+    """How the object is cut out of plain photos; of no effect on photos that come with cameras."""
+
+    box: tuple[float, ...] = ()
+    """Where the object is in every photo: left, top, right, bottom as shares of it. Empty: it is found."""
+    make: bool = True
+    """Whether masks are made for photos that bring none. If not, such photos are left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class GenerativeOptions:
     """The engine `reconviagen`: what it generates from, and how. Defaults are the published application's."""
 
@@ -90,6 +100,7 @@ class Recipe:
     preset: str = "standard"
     engine: Literal["nvdiffrec", "reconviagen", "hybrid", "auto"] = "nvdiffrec"
     """`auto`: by what the photos support and which weights are here; a job keeps what was chosen."""
+    masks: MaskOptions = field(default_factory=MaskOptions)
     hull: HullOptions = field(default_factory=HullOptions)
     stereo: StereoOptions = field(default_factory=StereoOptions)
     shape: ShapeOptions = field(default_factory=ShapeOptions)
@@ -139,6 +150,7 @@ def recipe_for(preset: str, overrides: Mapping[str, Any] | None = None) -> Recip
     recipe = PRESETS[preset]
     for name, value in (overrides or {}).items():
         recipe = _replaced(recipe, name.split("."), value, name)
+    _check_box(recipe.masks.box)
     _check_levels(recipe.shape)
     _check_generative(recipe.generative)
     return recipe
@@ -147,6 +159,20 @@ def recipe_for(preset: str, overrides: Mapping[str, Any] | None = None) -> Recip
 def expanded(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values, for the job record."""
     return dataclasses.asdict(recipe)
+
+
+def _check_box(box: tuple[float, ...]) -> None:
+    if not box:
+        return
+    if not all(isinstance(value, int | float) for value in box):
+        raise BadRecipe(f"masks.box holds {box!r}.", hint="Give four numbers: [0.2, 0.1, 0.8, 0.95].")
+    if len(box) == 4 and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1:
+        return
+    stated = ",".join(f"{value:g}" for value in box)
+    raise BadRecipe(
+        f"masks.box is {stated}, not left,top,right,bottom within 0 to 1.",
+        hint="Give shares of the photo: --box 0.2,0.1,0.8,0.95",
+    )
 
 
 def _check_levels(shape: ShapeOptions) -> None:

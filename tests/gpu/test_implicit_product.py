@@ -15,6 +15,7 @@ def scattered(count: int, edge: int) -> Voxels:
     generator = torch.Generator().manual_seed(count)
     cells = torch.randint(0, edge, (count, 4), generator=generator)
     cells[:, 0] %= 2
+    cells[0, 0] = 0
     return Voxels(torch.unique(cells, dim=0).int().cuda())
 
 
