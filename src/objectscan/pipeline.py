@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import objectscan
-from objectscan import version
+from objectscan import selection, version
 from objectscan.archive import capture_hash, reconstruction_arrays, reconstruction_from
 from objectscan.capture import ImageLimits, hold_out, ingest, load_capture
 from objectscan.capture.plain import STAGES as PLAIN_STAGES
@@ -82,6 +82,7 @@ def reconstruct(
     clock = StageClock(report, cancelled)
     photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
+    recipe, capture = selection.decided(recipe, capture, photos, settings, clock.report)
     fit, held_out = _split(photos, capture, expanded(recipe), settings)
     job = _job(photos, capture, recipe, seed)
     with open_workspace(out, job, overwrite=overwrite) as workspace:
@@ -99,6 +100,7 @@ def optimise(
     clock = StageClock(report, cancelled)
     photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
+    recipe, capture = selection.decided(recipe, capture, photos, settings, clock.report)
     fit, _ = _split(photos, capture, expanded(recipe), settings)
     with open_workspace(out, _job(photos, capture, recipe, seed), overwrite=overwrite) as workspace:
         return _optimised(fit, recipe, workspace, clock, seed=seed, settings=settings)
@@ -152,11 +154,14 @@ def read_capture(photos: Path, settings: Settings, report: ProgressFn = ignore_p
 def stage_shares(recipe: Recipe, *, plain: bool = False) -> tuple[tuple[str, float], ...]:
     """(stage, share of the whole time), in order, for `stages.Outlook`; `plain` photos have more stages.
 
+    Before `auto` has chosen, those of `nvdiffrec`.
+
     Raises:
         BadRecipe: No such engine.
     """
     rest = 1.0 - _CAPTURE_SHARE - _EVALUATE_SHARE - _PREVIEW_SHARE
-    engine = tuple((name, rest * share) for name, share in engine_named(recipe.engine).stages)
+    expected = "nvdiffrec" if recipe.engine == selection.AUTO else recipe.engine
+    engine = tuple((name, rest * share) for name, share in engine_named(expected).stages)
     of_plain = UNPOSED_STAGES if recipe.engine in _NEEDS_NO_CAMERAS else PLAIN_STAGES
     before = tuple((name, _PLAIN_SHARE * share) for name, share in of_plain) if plain else ()
     after = ("evaluate", _EVALUATE_SHARE), ("preview", _PREVIEW_SHARE)
@@ -185,7 +190,11 @@ def _with_cameras(
         recipe.masks.make,
     )
     with locked(out):
-        posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
+        try:
+            posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
+        except selection.UNREGISTRABLE as problem:
+            selection.require_generator(recipe, problem, settings)
+            return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
     return posed, replace(recipe, refine_cameras=True)
 
 

@@ -98,7 +98,8 @@ class Recipe:
     """Everything that decides a result, apart from the photos, the seed and the code version."""
 
     preset: str = "standard"
-    engine: Literal["nvdiffrec", "reconviagen", "hybrid"] = "nvdiffrec"
+    engine: Literal["nvdiffrec", "reconviagen", "hybrid", "auto"] = "nvdiffrec"
+    """`auto`: by what the photos support and which weights are here; a job keeps what was chosen."""
     masks: MaskOptions = field(default_factory=MaskOptions)
     hull: HullOptions = field(default_factory=HullOptions)
     stereo: StereoOptions = field(default_factory=StereoOptions)

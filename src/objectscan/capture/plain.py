@@ -11,6 +11,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -130,6 +131,15 @@ def require_enough(photos: PhotoSet) -> None:
         hint="Take photos all around the object, 10 to 15 degrees apart.",
         details={"reason": "too_few_images"},
     )
+
+
+def solve_summary(folder: Path) -> tuple[int, Literal["good", "doubtful", "bad"]] | None:
+    """(photos that were given, grade of their cameras) if cameras were solved in this folder, else None."""
+    try:
+        told = json.loads((folder / "solve.json").read_text("utf-8"))
+        return int(told["photos"]), told["grade"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def plain_findings(out: Path) -> tuple[Finding, ...]:
