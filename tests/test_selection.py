@@ -79,17 +79,6 @@ def test_asking_for_the_permissive_weights_rules_out_the_others(tmp_path, settin
     assert "models pull trellis" in caught.value.hint
 
 
-def test_photos_of_one_side_without_weights_are_refused_before_anything_runs(tmp_path, settings):
-    photos = write_ball_capture(tmp_path / "photos", views=24)
-    file = photos / "transforms.json"
-    values = json.loads(file.read_text())
-    values["frames"] = values["frames"][:12]  # half of the ring
-    file.write_text(json.dumps(values))
-    with pytest.raises(MissingWeights, match="No photo shows 195 degrees") as caught:
-        pipeline.optimise(photos, AUTO, tmp_path / "out", settings=settings)
-    assert "all around" in caught.value.hint and not (tmp_path / "out").exists()
-
-
 def test_plain_photos_without_cameras_are_generated_from_if_weights_are_here(tmp_path, settings):
     install("reconviagen", tmp_path)
     photos = plain_photos(tmp_path / "photos", views=2)  # too few for cameras

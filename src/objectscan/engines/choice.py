@@ -1,7 +1,7 @@
 """What `engine = auto` chooses, and why, in words that a person can check.
 
-Many photos with trusted cameras all around: optimise what they show. Few, or no cameras: generate, if the
-weights are here. Nothing is chosen that is known to fail.
+Many photos with trusted cameras: optimise what they show. Few, or no cameras: generate, if the weights are
+here. Nothing is chosen that is known to fail.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ENOUGH_PHOTOS = 12
 _FEWEST_PHOTOS = 6
 """The sparsest capture that was measured: F .72, too thick, but an object (docs/experiments.md)."""
 _WIDEST_GAP_DEG = 120.0
-"""Beyond, a third of the way around was seen by nobody. A judgement, not measured."""
+"""Beyond, a third of the way around was seen by nobody, and that is said; no reason to invent the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,6 @@ def _against_optimising(support: PhotoSupport, fewest: int) -> str | None:
     if support.registered < fewest:
         of = f" of {support.photos}" if support.photos != support.registered else ""
         return f"only {support.registered}{of} photos have cameras, and {fewest} are needed"
-    if support.largest_gap_deg > _WIDEST_GAP_DEG:
-        return f"no photo shows {support.largest_gap_deg:.0f} degrees of the way around the object"
     return None
 
 
@@ -129,6 +127,8 @@ def _photos(count: int) -> str:
 def _enough(support: PhotoSupport) -> str:
     trust = {"given": "given cameras", "good": "cameras found", "doubtful": "cameras found, doubtful ones"}
     gap = f"no gap above {support.largest_gap_deg:.0f} degrees"
+    if support.largest_gap_deg > _WIDEST_GAP_DEG:
+        gap = f"none for {support.largest_gap_deg:.0f} degrees of the way around: that side stays a guess"
     return f"{support.registered} of {support.photos} photos with {trust[support.cameras]}, {gap}"
 
 

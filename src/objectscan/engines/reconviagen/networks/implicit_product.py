@@ -9,7 +9,9 @@ Triton comes with torch's CUDA wheels; without it, or without a GPU, `convolutio
 from __future__ import annotations
 
 import importlib.util
+import logging
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int32
@@ -37,10 +39,23 @@ DEFAULT_TILES = Tiles()
 
 
 def is_available(features: Tensor) -> bool:
-    """Whether `gathered_product` can take these features: half precision, on a GPU, with Triton here."""
-    return (
-        features.is_cuda and features.dtype in HALF_TYPES and importlib.util.find_spec("triton") is not None
-    )
+    """Whether `gathered_product` can take these features: half precision, on a GPU, with a working Triton."""
+    return features.is_cuda and features.dtype in HALF_TYPES and _works(features.device)
+
+
+@lru_cache(maxsize=8)
+def _works(device: torch.device) -> bool:
+    """Tried once: Triton builds a launcher with the machine's C compiler, which slim images lack."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    ones = torch.ones(16, 16, device=device, dtype=torch.float16)
+    table = torch.arange(16, device=device, dtype=torch.int32)[None]
+    try:
+        product = gathered_product(ones, table, ones[None], torch.zeros(16, device=device))
+        return bool((product == 16).all())
+    except Exception as problem:  # whatever Triton, its compiler or the driver raise
+        logging.getLogger(__name__).warning("Triton does not work here, so torch convolves: %s", problem)
+        return False
 
 
 def gathered_product(
