@@ -29,10 +29,11 @@ LIGHT_EDGE = 32
 class Appearance:
     """What all views share besides the surface: the environment, and one colour gain a view."""
 
-    def __init__(self, views: int):
+    def __init__(self, views: int, *, device: torch.device):
         """A grey environment and unit gains."""
-        self.log_radiance = torch.full((6, LIGHT_EDGE, LIGHT_EDGE, 3), -0.2, requires_grad=True)
-        self.log_gains = torch.zeros(views, 3, requires_grad=True)
+        shape = (6, LIGHT_EDGE, LIGHT_EDGE, 3)
+        self.log_radiance = torch.full(shape, -0.2, device=device, requires_grad=True)
+        self.log_gains = torch.zeros(views, 3, device=device, requires_grad=True)
         self._prefilter = PrefilterOperator(LIGHT_EDGE)
 
     def radiance(self) -> Float[Tensor, "6 R R 3"]:

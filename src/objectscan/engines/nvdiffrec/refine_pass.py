@@ -19,6 +19,7 @@ from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.field import MaterialSample
 from objectscan.engines.nvdiffrec.guards import ensure_finite
 from objectscan.engines.nvdiffrec.live_picture import LivePicture
+from objectscan.engines.nvdiffrec.loss_words import LossWords
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency
 from objectscan.engines.nvdiffrec.textures import LearntTextures
@@ -64,15 +65,18 @@ class RefinePass:
     ):  # fmt: skip
         """Begin at the bridge's mesh and textures."""
         self._options = options
-        self._live = LivePicture()
-        self._photos: PhotoLevel = photo_level(views, options.image_edge_px)
+        self._live, self._words = LivePicture(), LossWords()
+        device = appearance.log_radiance.device
+        self._photos: PhotoLevel = photo_level(views, options.image_edge_px, device=device)
         self._appearance, self._cameras, self._uv = appearance, cameras, start.uv
-        self._faces = torch.from_numpy(start.mesh.faces)
-        self._uv_faces = torch.from_numpy(start.uv.faces)
-        self._uv_coordinates = torch.from_numpy(start.uv.coordinates)
+        self._faces = torch.from_numpy(start.mesh.faces).to(device)
+        self._uv_faces = torch.from_numpy(start.uv.faces).to(device)
+        self._uv_coordinates = torch.from_numpy(start.uv.coordinates).to(device)
         self._adjacency = build_adjacency(self._faces)
-        self._vertices = VertexDescent(start.mesh.vertices, start.mesh.faces, smoothness=_SMOOTHNESS)
-        self._textures = LearntTextures(start.texels)
+        self._vertices = VertexDescent(
+            start.mesh.vertices, start.mesh.faces, smoothness=_SMOOTHNESS, device=device
+        )
+        self._textures = LearntTextures(start.texels, device=device)
         self._pixel = _pixel_at(self._photos, start.mesh.vertices.mean(axis=0))
 
     def run(self, rng: np.random.Generator, report: ProgressFn) -> Refined:
@@ -97,14 +101,14 @@ class RefinePass:
             shared.zero_grad()
             self._textures.step(_TEXTURE_RATES * decay)
             self._vertices.step(_VERTEX_RATE_PX * self._pixel * decay)
-            words = f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"
+            words = self._words.of(losses, step)
             report(Progress(STAGE, (step + 1) / steps, words, self._live.take()))
         facts = {
             "colour_loss": float(losses[0]),
             "mask_loss": float(losses[1]),
             "faces": float(len(self._faces)),
         }
-        mesh = Mesh(self._vertices.array.astype(np.float32), self._faces.numpy())
+        mesh = Mesh(self._vertices.array.astype(np.float32), self._faces.cpu().numpy())
         texels = self._textures.texels().copy()
         return Refined(mesh, texels, PassReport(STAGE, steps, time.perf_counter() - began, facts))
 

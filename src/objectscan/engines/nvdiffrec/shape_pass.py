@@ -16,6 +16,7 @@ from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.field import MaterialSample, TextureField
 from objectscan.engines.nvdiffrec.guards import ensure_finite
 from objectscan.engines.nvdiffrec.live_picture import LivePicture
+from objectscan.engines.nvdiffrec.loss_words import LossWords
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency, saturated, sign_change
 from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
@@ -52,7 +53,8 @@ class ShapePass:
         """Begin at the surface of `grid` (the visual hull)."""
         self.grid, self._field, self._appearance, self._cameras = grid, field, appearance, cameras
         self._views, self._options = views, options
-        self._live = LivePicture()
+        self._live, self._words = LivePicture(), LossWords()
+        self._device = appearance.log_radiance.device
 
     def run(self, rng: np.random.Generator, report: ProgressFn) -> tuple[Mesh, PassReport]:
         """Optimise through all levels; the mesh is in world coordinates."""
@@ -70,7 +72,7 @@ class ShapePass:
         )
         for resolution, edge_px, steps in levels:
             self.grid.refine(resolution)
-            photos = photo_level(self._views, edge_px)
+            photos = photo_level(self._views, edge_px, device=self._device)
             batches = view_batches(len(self._views), self._options.views_per_step, rng)
             for _ in range(steps):
                 decay = 0.1 ** (done / total)
@@ -81,8 +83,8 @@ class ShapePass:
                 shared.zero_grad()
                 self._field.rows.step(_FIELD_RATE * decay)
                 self.grid.step(_DISTANCE_RATE * decay * min(1.0, done / _WARM_UP_STEPS))
+                words = self._words.of(losses, done)
                 done += 1
-                words = f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"
                 report(Progress(STAGE, done / total, words, self._live.take()))
         mesh = self.grid.mesh()
         facts = {
@@ -135,13 +137,14 @@ class ShapePass:
         Compares points with others half a cell away and with others anywhere on the object.
         """
         if len(points) == 0:
-            return torch.zeros(())
-        chosen = points[torch.from_numpy(rng.integers(0, len(points), min(4096, len(points))))]
-        shift = torch.from_numpy(rng.standard_normal(chosen.shape).astype(np.float32)) * (
-            0.5 * self.grid.spacing
-        )
+            return points.new_zeros(())
+        device = points.device
+        index = torch.from_numpy(rng.integers(0, len(points), min(4096, len(points))))
+        chosen = points[index.to(device)]
+        moves = torch.from_numpy(rng.standard_normal(chosen.shape).astype(np.float32))
+        shift = moves.to(device) * (0.5 * self.grid.spacing)
         here, near = self._field(chosen), self._field(chosen + shift)
-        shuffled = torch.from_numpy(rng.permutation(len(chosen)))
+        shuffled = torch.from_numpy(rng.permutation(len(chosen))).to(device)
         anywhere = MaterialSample(
             here.base_color_srgb[shuffled],
             here.occlusion_roughness_metallic[shuffled],

@@ -17,7 +17,7 @@ from objectscan.engines.nvdiffrec import stereo_kernels as kernels
 from objectscan.engines.nvdiffrec.hull import HullField
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.recipes import StereoOptions
-from objectscan.render.threads import run_jobs
+from objectscan.render.threads import run_jobs, thread_count
 from objectscan.types import Progress, ProgressFn, View
 
 STAGE = "stereo"
@@ -114,9 +114,10 @@ def _match_all(
             start_normal.copy(), costs[view],
         )  # fmt: skip
 
-    for first in range(0, len(grey), 4):
+    together = max(4, thread_count())
+    for first in range(0, len(grey), together):
         report(Progress(STAGE, first / len(grey), "matching views"))
-        run_jobs(job, [(view,) for view in range(first, min(first + 4, len(grey)))])
+        run_jobs(job, [(view,) for view in range(first, min(first + together, len(grey)))])
     return depths, costs
 
 
