@@ -122,7 +122,7 @@ def test_options_that_the_page_names_belong_to_their_verb():
             continue
         verb = verb.commands[title.split()[1]] if hasattr(verb, "commands") else verb
         known = {option for parameter in verb.params for option in parameter.opts}  # type: ignore[attr-defined]
-        named = set(re.findall(r"(?<![\w-])--?[a-z]+", f"{title} {words}"))
+        named = set(re.findall(r"(?<![\w-])--?[a-z]+(?:-[a-z]+)*", f"{title} {words}"))
         assert named <= known, title
 
 

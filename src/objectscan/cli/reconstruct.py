@@ -12,6 +12,7 @@ from objectscan.capture.plain import is_plain
 from objectscan.cli.display import Display
 from objectscan.cli.interrupt import StopRequest
 from objectscan.cli.machine import use_threads
+from objectscan.cli.mask import parse_box
 from objectscan.cli.output import Output
 from objectscan.errors import BadRecipe
 from objectscan.recipes import Recipe, recipe_for
@@ -43,6 +44,16 @@ class Choice:
         recipe = recipe_for(self.preset, overrides)
         pipeline.stage_shares(recipe)  # refuses an unknown engine before any photo is read
         return recipe
+
+
+def mask_changes(box: str | None, *, no_mask: bool) -> tuple[str, ...]:
+    """`--box` and `--no-mask` as changes of the recipe.
+
+    Raises:
+        InputError: The box is not four numbers.
+    """
+    changes = [] if box is None else [f"masks.box={json.dumps(parse_box(box))}"]
+    return (*changes, *(["masks.make=false"] if no_mask else []))
 
 
 def run(photos: Path, out: Path, choice: Choice, *, settings: Settings, output: Output) -> None:

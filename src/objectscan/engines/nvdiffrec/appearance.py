@@ -55,7 +55,8 @@ class Appearance:
 
     def gains(self, index: Tensor, hits: Hits) -> Float[Tensor, "P 3"]:
         """The gain of each covered pixel's view."""
-        return self.log_gains[index].exp()[hits.views()]
+        chosen = self.log_gains[index.to(self.log_gains.device, non_blocking=True)]
+        return chosen.exp()[hits.views()]
 
 
 def shade(

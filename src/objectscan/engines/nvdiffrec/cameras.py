@@ -41,15 +41,15 @@ class ViewCameras:
             for i, depth in zip(index.tolist(), depths, strict=True)
         ]
         device = self.delta.device
-        clip = torch.as_tensor(np.stack(clips), dtype=torch.float32).to(device)
-        camera = torch.as_tensor(given, dtype=torch.float32).to(device)
+        clip = torch.as_tensor(np.stack(clips), dtype=torch.float32).to(device, non_blocking=True)
+        camera = torch.as_tensor(given, dtype=torch.float32).to(device, non_blocking=True)
         if not self._learn:
             return clip @ camera
         delta = self.delta[index]
         zoom = torch.diag_embed(
             torch.cat([delta[:, 6:].exp().expand(-1, 2), torch.ones(len(index), 2, device=device)], dim=1)
         )
-        reach = torch.as_tensor(depths, dtype=torch.float32).to(device)
+        reach = torch.as_tensor(depths, dtype=torch.float32).to(device, non_blocking=True)
         return clip @ zoom @ self._motion(delta, reach) @ camera
 
     def centres(self, level: PhotoLevel, index: Tensor) -> Float[Tensor, "B 3"]:
@@ -59,7 +59,7 @@ class ViewCameras:
         given = level.camera_from_world[index.numpy()]
         return torch.as_tensor(
             -np.einsum("nji,nj->ni", given[:, :3, :3], given[:, :3, 3]), dtype=torch.float32
-        ).to(self.delta.device)
+        ).to(self.delta.device, non_blocking=True)
 
     def corrected(self, given: Float[np.ndarray, "N 4 4"]) -> tuple[np.ndarray, np.ndarray]:
         """(camera_from_world [N, 4, 4], focal factor [N]) with the correction applied to the given ones."""

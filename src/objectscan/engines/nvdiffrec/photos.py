@@ -36,7 +36,7 @@ class PhotoLevel:
 
     def targets(self, index: Tensor) -> Float[Tensor, "B H W 5"]:
         """The chosen photos as floats in [0, 1]."""
-        return self.pixels[index].float() / 255.0
+        return self.pixels[index.to(self.pixels.device, non_blocking=True)].float() / 255.0
 
 
 def photo_level(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from objectscan.engines.nvdiffrec.appearance import Appearance, photo_loss, render_views, shade
@@ -61,9 +61,9 @@ class RefinePass:
 
     def __init__(
         self, start: TexturedStart, appearance: Appearance, cameras: ViewCameras, views: Sequence[View],
-        options: RefineOptions,
+        options: RefineOptions, *, held: Bool[np.ndarray, " V"] | None = None,
     ):  # fmt: skip
-        """Begin at the bridge's mesh and textures."""
+        """Begin at the bridge's mesh and textures; vertices that are `held` stay where they are."""
         self._options = options
         self._live, self._words = LivePicture(), LossWords()
         device = appearance.log_radiance.device
@@ -74,7 +74,7 @@ class RefinePass:
         self._uv_coordinates = torch.from_numpy(start.uv.coordinates).to(device)
         self._adjacency = build_adjacency(self._faces)
         self._vertices = VertexDescent(
-            start.mesh.vertices, start.mesh.faces, smoothness=_SMOOTHNESS, device=device
+            start.mesh.vertices, start.mesh.faces, smoothness=_SMOOTHNESS, device=device, held=held
         )
         self._textures = LearntTextures(start.texels, device=device)
         self._pixel = _pixel_at(self._photos, start.mesh.vertices.mean(axis=0))

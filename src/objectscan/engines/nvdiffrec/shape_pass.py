@@ -18,6 +18,7 @@ from objectscan.engines.nvdiffrec.guards import ensure_finite
 from objectscan.engines.nvdiffrec.live_picture import LivePicture
 from objectscan.engines.nvdiffrec.loss_words import LossWords
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
+from objectscan.engines.nvdiffrec.prior import seen_vertices
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency, saturated, sign_change
 from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
 from objectscan.recipes import ShapeOptions
@@ -27,7 +28,7 @@ from objectscan.types import Mesh, PassReport, Progress, ProgressFn, View
 STAGE = "shape"
 _FIELD_RATE = 0.03
 _LIGHT_RATE = 0.02
-_DISTANCE_RATE = 0.1
+_DISTANCE_RATE = 0.2
 """Largest move of the surface a step, in grid cells."""
 _REDISTANCE_EVERY = 40
 _WARM_UP_STEPS = 40
@@ -48,11 +49,11 @@ class ShapePass:
 
     def __init__(
         self, grid: SurfaceGrid, field: TextureField, appearance: Appearance, cameras: ViewCameras,
-        views: Sequence[View], options: ShapeOptions,
+        views: Sequence[View], options: ShapeOptions, *, only_seen: bool = False,
     ):  # fmt: skip
-        """Begin at the surface of `grid` (the visual hull)."""
+        """Begin at the surface of `grid`; with `only_seen` what no view shows stays as it is there."""
         self.grid, self._field, self._appearance, self._cameras = grid, field, appearance, cameras
-        self._views, self._options = views, options
+        self._views, self._options, self._only_seen = views, options, only_seen
         self._live, self._words = LivePicture(), LossWords()
         self._device = appearance.log_radiance.device
 
@@ -74,10 +75,10 @@ class ShapePass:
             self.grid.refine(resolution)
             photos = photo_level(self._views, edge_px, device=self._device)
             batches = view_batches(len(self._views), self._options.views_per_step, rng)
-            for _ in range(steps):
+            for step in range(steps):
                 decay = 0.1 ** (done / total)
-                if done % _REDISTANCE_EVERY == 0:
-                    self.grid.redistance()
+                if done % _REDISTANCE_EVERY == 0 or step == 0:
+                    self._tidy()
                 losses = self._step(photos, next(batches), rng, done)
                 shared.step()
                 shared.zero_grad()
@@ -93,6 +94,13 @@ class ShapePass:
             "faces": float(len(mesh.faces)),
         }
         return mesh, PassReport(STAGE, total, time.perf_counter() - began, facts)
+
+    def _tidy(self) -> None:
+        self.grid.redistance()
+        if self._only_seen:
+            mesh = self.grid.mesh()
+            seen = seen_vertices(mesh, [view.camera for view in self._views])
+            self.grid.move_only_near(mesh.vertices[seen])
 
     def _step(self, photos: PhotoLevel, index: Tensor, rng: np.random.Generator, step: int) -> Tensor:
         surface = self.grid.surface()
@@ -140,11 +148,11 @@ class ShapePass:
             return points.new_zeros(())
         device = points.device
         index = torch.from_numpy(rng.integers(0, len(points), min(4096, len(points))))
-        chosen = points[index.to(device)]
+        chosen = points[index.to(device, non_blocking=True)]
         moves = torch.from_numpy(rng.standard_normal(chosen.shape).astype(np.float32))
-        shift = moves.to(device) * (0.5 * self.grid.spacing)
+        shift = moves.to(device, non_blocking=True) * (0.5 * self.grid.spacing)
         here, near = self._field(chosen), self._field(chosen + shift)
-        shuffled = torch.from_numpy(rng.permutation(len(chosen))).to(device)
+        shuffled = torch.from_numpy(rng.permutation(len(chosen))).to(device, non_blocking=True)
         anywhere = MaterialSample(
             here.base_color_srgb[shuffled],
             here.occlusion_roughness_metallic[shuffled],

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from objectscan.engines.nvdiffrec.devices import backend_of
@@ -48,6 +48,11 @@ class SparseRows:
     def saved(self) -> Float[np.ndarray, "rows C"]:
         """The values now, in main memory."""
         return self.values.cpu().numpy()
+
+    def forget(self, rows: Bool[Tensor, " rows"]) -> None:
+        """Drop the gradient of some rows: the next `step` leaves them as they are."""
+        self.gradient.masked_fill_(rows[:, None], 0.0)
+        self.touched.masked_fill_(rows, 0)
 
 
 class _GatherRows(torch.autograd.Function):

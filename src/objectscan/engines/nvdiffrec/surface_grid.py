@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int32
+from scipy.ndimage import binary_dilation
 from torch import Tensor
 
 from objectscan.engines.nvdiffrec import dmtet, flexicubes
@@ -24,6 +25,7 @@ _OFFSET_REACH = 0.4
 _OFFSET_SHARE = 0.3
 _WEIGHT_SHARE = 0.3
 """Learning rates of offsets and weights relative to that of the field."""
+_FREE_CELLS = 2
 _DEVIATION = 0.3
 """Weight of L_dev, measured in cells; 0.25 to 0.5 in the publications."""
 
@@ -52,6 +54,8 @@ class SurfaceGrid:
         """`start_at(resolution)` gives the starting field with that many cells along its longest side."""
         self._device = device
         self._start_at, self._isosurface = start_at, options.isosurface
+        self._held: Tensor | None = None
+        self._held_cubes: Tensor | None = None
         self._load(start_at(options.resolutions[0]))
 
     def refine(self, resolution: int) -> None:
@@ -75,6 +79,21 @@ class SurfaceGrid:
         distance = redistance(self.field(), self.spacing)
         self._rows.values[:, 0] = torch.from_numpy(distance / np.float32(self.spacing)).ravel()
 
+    def move_only_near(self, points: Float[np.ndarray, "P 3"]) -> None:
+        """From now on `step` leaves all grid points alone that are more than two cells from all `points`.
+
+        Args:
+            points: World units; of the surface where it may move.
+        """
+        cells = np.rint((points - self.origin) / self.spacing).astype(int)
+        cells = np.clip(cells, 0, np.array(self._shape) - 1)
+        near = np.zeros(self._shape, bool)
+        near[tuple(cells.T)] = True
+        near = binary_dilation(near, np.ones((3, 3, 3), bool), iterations=_FREE_CELLS)
+        self._held = torch.from_numpy(~near.ravel()).to(self._device)
+        if len(self._weights.values):
+            self._held_cubes = torch.from_numpy(~near[:-1, :-1, :-1].ravel()).to(self._device)
+
     def surface(self) -> Surface:
         """Extract the surface; gradients of what is made of it go to the grid.
 
@@ -88,6 +107,10 @@ class SurfaceGrid:
 
     def step(self, rate: float) -> None:
         """Move the field by up to `rate` cells where the last surface had a gradient."""
+        if self._held is not None:
+            self._rows.forget(self._held)
+            if self._held_cubes is not None:
+                self._weights.forget(self._held_cubes)
         offset_rate = rate * _OFFSET_SHARE
         self._rows.step(np.array([rate, offset_rate, offset_rate, offset_rate], np.float32))
         self._weights.step(rate * _WEIGHT_SHARE)
@@ -104,6 +127,7 @@ class SurfaceGrid:
         return Mesh(surface.vertices.cpu().numpy(), surface.faces.cpu().numpy())
 
     def _load(self, start: HullField, learnt: np.ndarray | None = None) -> None:
+        self._held = self._held_cubes = None
         self.origin, self.spacing, self._shape = start.origin, start.spacing, start.values.shape
         self._start = redistance(start.values, start.spacing)
         field = self._start if learnt is None else redistance(self._start + learnt, start.spacing)

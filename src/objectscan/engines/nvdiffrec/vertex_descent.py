@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from objectscan.engines.nvdiffrec.devices import backend_of
 
@@ -15,9 +15,14 @@ class VertexDescent:
     """
 
     def __init__(
-        self, vertices: Float[np.ndarray, "V 3"], faces: np.ndarray, *, smoothness: float, device: torch.device
+        self, vertices: Float[np.ndarray, "V 3"], faces: np.ndarray, *, smoothness: float, device: torch.device,
+        held: Bool[np.ndarray, " V"] | None = None,
     ):  # fmt: skip
-        """Start at `vertices`. `smoothness` is lambda: about the squared reach of a push, in edges."""
+        """Start at `vertices`. `smoothness` is lambda: about the squared reach of a push, in edges.
+
+        Vertices that are `held` never move.
+        """
+        self._held = None if held is None else torch.from_numpy(held).to(device)[:, None]
         self.positions = torch.tensor(vertices, dtype=torch.float32, device=device, requires_grad=True)
         self._steps = backend_of(self.positions).VertexSteps(faces, len(vertices), smoothness, device)
 
@@ -26,6 +31,8 @@ class VertexDescent:
         if self.positions.grad is None:
             return
         move = self._steps.move(self.positions.grad, betas)
+        if self._held is not None:
+            move = move.masked_fill(self._held, 0.0)
         with torch.no_grad():
             self.positions -= (rate * move).to(self.positions.dtype)
         self.positions.grad = None
