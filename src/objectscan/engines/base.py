@@ -63,7 +63,7 @@ def engine_named(name: str) -> Engine:
 
 
 def device_for(settings: Settings) -> str:
-    """Where engines compute on this machine: what the setting `device` says; by default on a GPU that is here.
+    """Where engines compute on this machine: the setting `device`; by default on a GPU that is here.
 
     Raises:
         InputError: The setting is none of auto, cpu and cuda.

@@ -60,7 +60,6 @@ def emulated(folder: Path) -> Iterator[Emulator]:
     if shutil.which("g++") is None:
         message = "No g++: the CUDA kernels can't be built for the CPU."
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    import objectscan.engines.nvdiffrec.engine  # noqa: F401: its modules are patched below
     from objectscan.engines.nvdiffrec.cuda import operations as engine_operations
     from objectscan.render.cuda import operations
 

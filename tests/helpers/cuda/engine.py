@@ -8,7 +8,6 @@ from torch import Tensor
 
 from helpers.surfaces import points_of, random_field
 from objectscan.engines.nvdiffrec import flexicubes
-
 from objectscan.engines.nvdiffrec.field import TextureField
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency
 from objectscan.engines.nvdiffrec.sparse_adam import SparseRows, gather_rows
@@ -98,9 +97,7 @@ def bend(device: str = "cpu", crease: float = 0.05) -> list[Tensor]:
 def descent(device: str = "cpu") -> list[Tensor]:
     """Vertices after steps towards a larger, shifted ball."""
     start, faces = ball_of("cpu")
-    steps = VertexDescent(
-        start.detach().numpy(), faces.numpy(), smoothness=12.0, device=torch.device(device)
-    )
+    steps = VertexDescent(start.detach().numpy(), faces.numpy(), smoothness=12.0, device=torch.device(device))
     aim = 1.2 * start.detach().to(device) + 0.1
     for _ in range(5):
         (steps.positions - aim).square().sum().backward()

@@ -19,7 +19,8 @@ class ViewCameras:
     """
 
     def __init__(
-        self, views: int, centre: Float[np.ndarray, " 3"], radius: float, *, learn: bool, device: torch.device
+        self, views: int, centre: Float[np.ndarray, " 3"], radius: float, *, learn: bool,
+        device: torch.device | str = "cpu",
     ):  # fmt: skip
         """Corrections start at zero. `centre`, `radius`: a ball around the object, world units."""
         self.delta = torch.zeros(views, 7, device=device, requires_grad=learn)
@@ -28,7 +29,7 @@ class ViewCameras:
         self._centre, self._radius = np.asarray(centre, np.float64), radius
 
     def clip_from_world(self, level: PhotoLevel, index: Tensor) -> Float[Tensor, "B 4 4"]:
-        """Clip matrices of the chosen views; differentiable in `delta` if it is learnt. `index` on the CPU."""
+        """Clip matrices of the chosen views; differentiable in `delta` if that is learnt."""
         given = level.camera_from_world[index.numpy()]
         depths = given[:, 2, :3] @ self._centre + given[:, 2, 3]
         clips = [

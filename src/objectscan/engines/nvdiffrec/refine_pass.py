@@ -27,6 +27,7 @@ from objectscan.engines.nvdiffrec.vertex_descent import VertexDescent
 from objectscan.recipes import RefineOptions
 from objectscan.render import (
     Hits,
+    PrefilteredLight,
     bend_normals,
     build_adjacency,
     interpolate_covered,
@@ -89,6 +90,7 @@ class RefinePass:
                 {"params": [self._cameras.delta], "lr": _CAMERA_RATE},
             ],
             betas=(0.9, 0.99),
+            fused=self._faces.is_cuda or None,
         )
         batches = view_batches(len(self._photos.pixels), self._options.views_per_step, rng)
         losses = torch.zeros(2)
@@ -113,25 +115,25 @@ class RefinePass:
         return Refined(mesh, texels, PassReport(STAGE, steps, time.perf_counter() - began, facts))
 
     def _step(self, index: Tensor, step: int) -> Tensor:
-        rendered = self.render(self._photos, index)
+        light, prior = self._appearance.light_and_prior()
+        rendered = self.render(self._photos, index, light)
         target = self._photos.targets(index)
         self._live.look(rendered, target)
         colour, mask = photo_loss(rendered, target)
         bending = normal_consistency(self._vertices.positions, self._faces, self._adjacency)
-        loss = colour + 2.0 * mask + _BENDING * bending + self._appearance.regularisation()
+        loss = colour + 2.0 * mask + _BENDING * bending + prior
         if self._cameras.delta.requires_grad:
             loss = loss + 1.0 * self._cameras.delta.square().sum()
         ensure_finite(STAGE, step, loss=loss)
         loss.backward()
         return torch.stack([colour.detach(), mask.detach()])
 
-    def render(self, photos: PhotoLevel, index: Tensor) -> Float[Tensor, "B H W 4"]:
+    def render(self, photos: PhotoLevel, index: Tensor, light: PrefilteredLight) -> Float[Tensor, "B H W 4"]:
         """Pictures of the chosen views."""
         positions = self._vertices.positions
         clip = F.pad(positions, (0, 1), value=1.0) @ self._cameras.clip_from_world(photos, index).transpose(
             1, 2
         )
-        light = self._appearance.light()
         centres = self._cameras.centres(photos, index)
         normals = vertex_normals(positions, self._faces)
         tangents = vertex_tangents(positions.detach(), self._faces, self._uv_coordinates, self._uv_faces)

@@ -22,7 +22,7 @@ from objectscan.engines.nvdiffrec.prior import seen_vertices
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency, saturated, sign_change
 from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
 from objectscan.recipes import ShapeOptions
-from objectscan.render import Hits, build_adjacency, interpolate_covered, vertex_normals
+from objectscan.render import Hits, PrefilteredLight, build_adjacency, interpolate_covered, vertex_normals
 from objectscan.types import Mesh, PassReport, Progress, ProgressFn, View
 
 STAGE = "shape"
@@ -66,6 +66,7 @@ class ShapePass:
                 {"params": [self._appearance.log_gains], "lr": 0.002},
             ],
             betas=(0.9, 0.99),
+            fused=self._device.type == "cuda" or None,
         )
         losses = torch.zeros(2)
         levels = zip(
@@ -105,26 +106,27 @@ class ShapePass:
     def _step(self, photos: PhotoLevel, index: Tensor, rng: np.random.Generator, step: int) -> Tensor:
         surface = self.grid.surface()
         adjacency = build_adjacency(surface.faces)
-        rendered, points = self._render(photos, index, surface.vertices, surface.faces, adjacency)
+        light, prior = self._appearance.light_and_prior()
+        rendered, points = self._render(photos, index, surface.vertices, surface.faces, adjacency, light)
         target = photos.targets(index)
         self._live.look(rendered, target)
         colour, mask = photo_loss(rendered, target)
         bending = normal_consistency(surface.vertices, surface.faces, adjacency, crease=_CREASE)
         loss = colour + 2.0 * mask + _BENDING * bending + _SIGN * sign_change(surface.edge_values)
-        loss = loss + surface.regularisation + self._appearance.regularisation()
+        loss = loss + surface.regularisation + prior
         loss = loss + self._material_prior(points, rng)
         ensure_finite(STAGE, step, loss=loss, vertices=surface.vertices)
         loss.backward()
         return torch.stack([colour.detach(), mask.detach()])
 
     def _render(
-        self, photos: PhotoLevel, index: Tensor, vertices: Tensor, faces: Tensor, adjacency: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self, photos: PhotoLevel, index: Tensor, vertices: Tensor, faces: Tensor, adjacency: Tensor,
+        light: PrefilteredLight,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         clip = F.pad(vertices, (0, 1), value=1.0) @ self._cameras.clip_from_world(photos, index).transpose(
             1, 2
         )
         centres = self._cameras.centres(photos, index)
-        light = self._appearance.light()
         attributes = torch.cat([vertices, vertex_normals(vertices, faces)], dim=1)
         seen: list[Tensor] = []
 
@@ -154,8 +156,8 @@ class ShapePass:
         here, near = self._field(chosen), self._field(chosen + shift)
         shuffled = torch.from_numpy(rng.permutation(len(chosen))).to(device, non_blocking=True)
         anywhere = MaterialSample(
-            here.base_color_srgb[shuffled],
-            here.occlusion_roughness_metallic[shuffled],
+            here.base_color_srgb.index_select(0, shuffled),
+            here.occlusion_roughness_metallic.index_select(0, shuffled),
         )
         return _PATCHES * _material_difference(here, near) + _FEW_MATERIALS * _material_difference(
             here, anywhere

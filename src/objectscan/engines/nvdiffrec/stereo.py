@@ -114,7 +114,8 @@ def _match_all(
             start_normal.copy(), costs[view],
         )  # fmt: skip
 
-    together = max(4, thread_count())
+    # A group ends with its slowest view: all in one on a server, few where each takes long.
+    together = max(4, 3 * thread_count()) if thread_count() > 4 else 4
     for first in range(0, len(grey), together):
         report(Progress(STAGE, first / len(grey), "matching views"))
         run_jobs(job, [(view,) for view in range(first, min(first + together, len(grey)))])

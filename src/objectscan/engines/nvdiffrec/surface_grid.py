@@ -155,11 +155,16 @@ class SurfaceGrid:
         ends = torch.stack([topology.first, topology.second], dim=1).long()
         uneven = flexicubes.deviation(points, field, vertices, topology) / self.spacing
         pull = _DEVIATION * uneven + 0.01 * raw.square().mean() + 0.01 * offsets.square().mean()
-        return Surface(vertices, flexicubes.triangles(topology, vertices), field[ends], pull)
+        return Surface(vertices, flexicubes.triangles(topology, vertices), _at(field, ends), pull)
 
     def _tetrahedral(self, topology: dmtet.TetTopology) -> Surface:
         points, field, offsets = self._points(torch.from_numpy(topology.points).to(self._device))
         vertices = dmtet.place_vertices(points, field, topology)
         ends = torch.from_numpy(np.stack([topology.first, topology.second], axis=1)).long().to(self._device)
         faces = torch.from_numpy(topology.faces).to(self._device)
-        return Surface(vertices, faces, field[ends], 0.01 * offsets.square().mean())
+        return Surface(vertices, faces, _at(field, ends), 0.01 * offsets.square().mean())
+
+
+def _at(field: Float[Tensor, " U"], ends: Tensor) -> Float[Tensor, "E 2"]:
+    """`field[ends]`, whose way back on a GPU would sort the indices."""
+    return field.index_select(0, ends.reshape(-1)).reshape(ends.shape)

@@ -15,8 +15,8 @@ class VertexDescent:
     """
 
     def __init__(
-        self, vertices: Float[np.ndarray, "V 3"], faces: np.ndarray, *, smoothness: float, device: torch.device,
-        held: Bool[np.ndarray, " V"] | None = None,
+        self, vertices: Float[np.ndarray, "V 3"], faces: np.ndarray, *, smoothness: float,
+        device: torch.device, held: Bool[np.ndarray, " V"] | None = None,
     ):  # fmt: skip
         """Start at `vertices`. `smoothness` is lambda: about the squared reach of a push, in edges.
 

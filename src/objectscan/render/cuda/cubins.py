@@ -39,7 +39,7 @@ def headers() -> dict[str, str]:
 
 
 def source(name: str) -> str:
-    """Text of one of `SOURCES`, or of another package's file: `package/name` is that of its folder `kernels`."""
+    """Text of one of `SOURCES`, or of another package's: `package/name` is in its folder `kernels`."""
     package, _, stem = name.rpartition("/")
     folder = resources.files(package or "objectscan.render.cuda") / "kernels"
     return (folder / f"{stem}.cu").read_text("utf-8")

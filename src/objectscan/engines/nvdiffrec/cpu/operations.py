@@ -22,9 +22,10 @@ def step_rows(rows: Any, rates: np.ndarray, bounds: tuple[np.ndarray, np.ndarray
     """See `SparseRows.step`."""
     values, touched = rows.values.numpy(), rows.touched.numpy()
     moved = None if bounds is None else touched.astype(bool)
-    row_kernels.step(
-        values, rows.gradient.numpy(), touched, *(moment.numpy() for moment in rows.moments),
-        rows.counts.numpy(), rates, *rows.betas, _EPSILON,
+    first, second = (moment.numpy() for moment in rows.moments)
+    row_kernels.step(  # type: ignore[call-arg]
+        values, rows.gradient.numpy(), touched, first, second, rows.counts.numpy(), rates, *rows.betas,
+        _EPSILON,
     )  # fmt: skip
     if bounds is not None:
         values[moved] = np.clip(values[moved], *bounds)
@@ -104,7 +105,7 @@ def place(points: Tensor, field: Tensor, weights: Tensor, topology: Any) -> Tens
     """Dual vertices [D, 3]."""
     arrays = [array_of(tensor) for tensor in (points, field, weights)]
     vertices = np.zeros((len(topology.cube), 3), arrays[0].dtype)
-    surface_kernels.place(*arrays, EDGES, *_crossings(topology), vertices)
+    surface_kernels.place(*arrays, EDGES, *_crossings(topology), vertices)  # type: ignore[call-arg]
     return torch.from_numpy(vertices)
 
 
@@ -114,9 +115,9 @@ def place_backward(
     """Gradients of points, field and weights."""
     arrays = [array_of(tensor) for tensor in (points, field, weights)]
     gradients = [np.zeros_like(array) for array in arrays]
-    surface_kernels.place_backward(
+    surface_kernels.place_backward(  # type: ignore[call-arg]
         *arrays, EDGES, *_crossings(topology), vertices.numpy(), array_of(upstream), *gradients
-    )  # type: ignore[call-arg]
+    )
     first, second, third = map(torch.from_numpy, gradients)
     return first, second, third
 
@@ -143,6 +144,11 @@ def triangulate(quads: Tensor, vertices: Tensor) -> Tensor:
     faces = np.zeros((2 * len(quads), 3), np.int32)
     surface_kernels.triangulate(quads.numpy(), array_of(vertices), faces)
     return torch.from_numpy(faces)
+
+
+def of_views(values: Tensor, hits: Any) -> Tensor:
+    """Values of each view [B, C] at its covered pixels [P, C]; differentiable."""
+    return values[hits.views()]
 
 
 def bending(vertices: Tensor, faces: Tensor, adjacency: Tensor, crease: float) -> tuple[Tensor, Any]:

@@ -2,6 +2,7 @@
 
 from objectscan.engines.nvdiffrec.cuda.bending import bending, bending_backward
 from objectscan.engines.nvdiffrec.cuda.lookups import (
+    of_views,
     read_atlas,
     read_atlas_backward,
     read_field,
@@ -23,6 +24,7 @@ __all__ = [
     "bending_backward",
     "deviation",
     "extract_topology",
+    "of_views",
     "place",
     "place_backward",
     "read_atlas",

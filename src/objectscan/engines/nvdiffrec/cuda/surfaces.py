@@ -1,4 +1,4 @@
-"""Surfaces of signed fields on the GPU: count, scan, emit. One wait: for the numbers of all parts together."""
+"""Surfaces of signed fields on the GPU: count, scan, emit. One wait, for the numbers of all parts."""
 
 from __future__ import annotations
 
