@@ -222,7 +222,7 @@ def _optimised(
     needed_bytes = engine.memory_bytes(fit, recipe)
     require_memory(needed_bytes, free_bytes=free_memory_bytes(), share=settings.memory_share)
     clock.on_preview = lambda progress: _show(workspace, progress)
-    engine.prepare(device_for(recipe.engine), settings)
+    engine.prepare(device_for(settings), settings)
     checkpoints = _TimedCheckpoints(workspace, clock)
     result = engine.reconstruct(fit, recipe, seed=seed, report=clock.report, checkpoints=checkpoints)
     checkpoints.save(RESULT, reconstruction_arrays(result))

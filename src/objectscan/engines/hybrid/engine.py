@@ -42,9 +42,9 @@ class HybridEngine:
         return max(engine.memory_bytes(capture, recipe) for engine in (self._generator, self._refiner))
 
     def prepare(self, device: str, settings: Settings) -> None:
-        """The generator takes `device`; the optimiser's kernels run on the CPU."""
+        """Both engines compute on `device`."""
         self._generator.prepare(device, settings)
-        self._refiner.prepare("cpu", settings)
+        self._refiner.prepare(device, settings)
 
     def reconstruct(
         self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints

@@ -63,6 +63,10 @@ class NvdiffrecEngine:
         ("refine", 0.45),
     )
 
+    def __init__(self) -> None:
+        """On the CPU, until `prepare` says otherwise."""
+        self._device = torch.device("cpu")
+
     def memory_bytes(self, capture: Capture, recipe: Recipe) -> int:
         """Photos of the finest level, the grid with its optimiser state, one step's tensors (measured
         factors).
@@ -79,7 +83,8 @@ class NvdiffrecEngine:
         return int(photos + 900 * batch * max(pixels) + grid + textures + 0.6e9)
 
     def prepare(self, device: str, settings: Settings) -> None:
-        """Load the renderer's kernels: 1.8 s in a new process, 5 ms from then on."""
+        """Choose the device and load the renderer's kernels: 1.8 s in a new process, 5 ms from then on."""
+        self._device = torch.device(device)
         load_kernels(device)
 
     def reconstruct(
@@ -134,10 +139,12 @@ class NvdiffrecEngine:
         # fitted.
         centre, radius = start.box.mean(axis=0), 0.55 * start.longest_side
         return _Setup(
-            grid=SurfaceGrid(start, recipe.shape),
-            field=TextureField(centre - radius, 2 * radius),
-            appearance=Appearance(len(capture.views)),
-            cameras=ViewCameras(len(capture.views), centre, radius, learn=recipe.refine_cameras),
+            grid=SurfaceGrid(start, recipe.shape, device=self._device),
+            field=TextureField(centre - radius, 2 * radius, device=self._device),
+            appearance=Appearance(len(capture.views), device=self._device),
+            cameras=ViewCameras(
+                len(capture.views), centre, radius, learn=recipe.refine_cameras, device=self._device
+            ),
             is_given=start.given is not None,
         )
 
@@ -153,12 +160,12 @@ class NvdiffrecEngine:
             )  # fmt: skip
             mesh, pass_report = shape.run(rng, report)
             saved = {
-                "vertices": mesh.vertices, "faces": mesh.faces, "field": setup.field.rows.array,
+                "vertices": mesh.vertices, "faces": mesh.faces, "field": setup.field.rows.saved(),
                 **_shared_state(setup), **_report_arrays(pass_report),
             }  # fmt: skip
             checkpoints.save("shape", saved)
             return mesh, pass_report
-        setup.field.rows.array[:] = saved["field"]
+        setup.field.rows.load(saved["field"])
         _restore_shared(setup, saved)
         return Mesh(saved["vertices"], saved["faces"]), _report_from("shape", saved)
 
@@ -192,7 +199,7 @@ class NvdiffrecEngine:
         self, refined: Refined, start: TexturedStart, setup: _Setup, capture: Capture, recipe: Recipe,
         passes: tuple[PassReport, ...],
     ) -> Reconstruction:  # fmt: skip
-        radiance = setup.appearance.radiance().detach().numpy().astype(np.float32)
+        radiance = setup.appearance.radiance().detach().cpu().numpy().astype(np.float32)
         return Reconstruction(
             mesh=refined.mesh,
             uv=start.uv,
@@ -218,9 +225,9 @@ def _refined_cameras(setup: _Setup, capture: Capture) -> dict[str, Camera]:
 
 def _shared_state(setup: _Setup) -> dict[str, np.ndarray]:
     return {
-        "log_radiance": setup.appearance.log_radiance.detach().numpy(),
-        "log_gains": setup.appearance.log_gains.detach().numpy(),
-        "camera_delta": setup.cameras.delta.detach().numpy(),
+        "log_radiance": setup.appearance.log_radiance.detach().cpu().numpy(),
+        "log_gains": setup.appearance.log_gains.detach().cpu().numpy(),
+        "camera_delta": setup.cameras.delta.detach().cpu().numpy(),
     }
 
 
