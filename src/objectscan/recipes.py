@@ -42,7 +42,7 @@ class ShapeOptions:
     """Grid cells along the longest side of the bounds, coarse to fine."""
     image_edges_px: tuple[int, ...] = (128, 256)
     """Longer image side at each level of `resolutions`."""
-    steps: tuple[int, ...] = (400, 900)
+    steps: tuple[int, ...] = (300, 650)
     """Optimisation steps at each level."""
     views_per_step: int = 4
 
