@@ -56,11 +56,11 @@ class NvdiffrecEngine:
 
     name = "nvdiffrec"
     stages: tuple[tuple[str, float], ...] = (
-        ("hull", 0.02),
-        ("stereo", 0.15),
-        ("shape", 0.35),
-        ("bridge", 0.03),
-        ("refine", 0.45),
+        ("hull", 0.01),
+        ("stereo", 0.22),
+        ("shape", 0.58),
+        ("bridge", 0.01),
+        ("refine", 0.18),
     )
 
     def __init__(self) -> None:
