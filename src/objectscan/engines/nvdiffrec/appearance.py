@@ -120,17 +120,3 @@ def render_views(
     colour = colour_of(hits)
     flat = scatter_covered(F.pad(colour, (0, 1), value=1.0), hits)
     return antialias(flat, hits, clip_positions, faces, adjacency)
-
-
-def photo_loss(rendered: Float[Tensor, "B H W 4"], target: Float[Tensor, "B H W 5"]) -> tuple[Tensor, Tensor]:
-    """(colour loss, mask loss) in sRGB over the pixels that the photo shows, divided by the object's area.
-
-    The mask term is Charbonnier's (|x| with a rounded tip), robust where a mask is wrong and blind to 8-bit
-    steps.
-    """
-    known = target[..., 4:]
-    area = (known * target[..., 3:4]).sum().clamp_min(1.0)
-    colour = ((rendered[..., :3] - target[..., :3]).abs() * known).sum() / (3.0 * area)
-    difference = (rendered[..., 3:] - target[..., 3:4]) * known
-    mask = ((difference.square() + 1e-4).sqrt() - 1e-2).sum() / area
-    return colour, mask
