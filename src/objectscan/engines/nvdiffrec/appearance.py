@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import cast
 
@@ -61,7 +62,10 @@ class Appearance:
 
         # Copies: autograd remembers on which stream a tensor was first used, and captures run on another one.
         given = tuple(one.detach().clone().requires_grad_() for one in (self.log_radiance, self.log_gains))
-        return cast(Callable[..., tuple[Tensor, ...]], torch.cuda.make_graphed_callables(work, given))
+        with warnings.catch_warnings():
+            # Said of the copies, whose gradients are asked for and never accumulated.
+            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream does not match")
+            return cast(Callable[..., tuple[Tensor, ...]], torch.cuda.make_graphed_callables(work, given))
 
     def light(self) -> PrefilteredLight:
         """The environment filtered for diffuse and specular lookup; differentiable in the radiance."""
