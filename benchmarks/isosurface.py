@@ -52,9 +52,9 @@ def wavy_sphere(points: int) -> np.ndarray:
 
 
 def time_flexicubes(field: np.ndarray, repeats: int) -> dict[str, float]:
-    topology = flexicubes.extract_topology(field)
-    points = torch.from_numpy(points_of(field.shape)[topology.points]).float().requires_grad_()
-    values = torch.from_numpy(field.ravel()[topology.points]).requires_grad_()
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
+    points = torch.from_numpy(points_of(field.shape)[topology.points.numpy()]).float().requires_grad_()
+    values = torch.from_numpy(field.ravel()[topology.points.numpy()]).requires_grad_()
     weights = torch.ones(len(topology.cubes), flexicubes.WEIGHTS, requires_grad=True)
 
     def step() -> None:
@@ -67,7 +67,7 @@ def time_flexicubes(field: np.ndarray, repeats: int) -> dict[str, float]:
     smoother = LaplacianSmoother(faces.numpy(), len(vertices), 12.0)
     return {
         "vertices": len(vertices),
-        "extract_ms": best_ms(lambda: flexicubes.extract_topology(field), repeats),
+        "extract_ms": best_ms(lambda: flexicubes.extract_topology(torch.from_numpy(field)), repeats),
         "place_and_deviation_ms": best_ms(step, repeats),
         "normal_consistency_ms": best_ms(
             lambda: normal_consistency(vertices, faces, adjacency).backward(), repeats

@@ -19,7 +19,7 @@ from renderer_cuda import Scene, kernel_times
 
 VARIED = {
     "FEW_BLOCKS": (interpolating, "interpolate_few_backward", (2, 3, 4, 5)),
-    "SMALLEST_GROUP": (interpolating, "interpolate_few_backward", (3, 6, 10, 16, 33)),
+    "FEW_GROUP": (interpolating, "interpolate_few_backward", (3, 6, 10, 16, 33)),
     "SEGMENT": (rasterizing, "draw_triangles", (16, 32, 64)),
     "TINY": (rasterizing, "draw_triangles", (12, 24, 48)),
 }

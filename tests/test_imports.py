@@ -31,9 +31,10 @@ ALLOWED: dict[str, set[str]] = {
     "delivery": BASE | {"mesh", "render", "report", "recipes", "workspace", "stages"},
     "storage": BASE,
     "jobs": BASE | {"settings", "recipes", "render", "capture", "engines", "stages", "pipeline", "storage"},
+    "selection": BASE | {"settings", "recipes", "capture", "engines", "weights"},
     "pipeline": BASE
     | {"settings", "recipes", "capture", "engines", "mesh", "render", "report", "memory", "archive", "stages"}
-    | {"workspace", "delivery"},
+    | {"workspace", "delivery", "selection"},
 }
 """What each part may import from the others. `cli` may import everything, nothing may import `cli`."""
 

@@ -10,7 +10,7 @@ from helpers.jobs import ball_result
 from objectscan.archive import capture_hash, reconstruction_arrays, reconstruction_from
 from objectscan.errors import BadWorkspace
 from objectscan.types import Camera, Capture, Finding, PassReport, View
-from objectscan.workspace import RESULT, load_result, open_workspace, read_job, require_usable
+from objectscan.workspace import RESULT, load_result, locked, open_workspace, read_job, require_usable
 
 JOB = {
     "recipe": {"preset": "preview", "steps": (1, 2)}, "seed": 0, "capture": "/photos", "capture_hash": "a",
@@ -211,3 +211,14 @@ def test_the_fingerprint_covers_pixels_masks_cameras_names_and_frame():
     hashes = [capture_hash(each) for each in (capture, *captures)]
     assert len(set(hashes)) == len(hashes)
     assert capture_hash(_capture()) == hashes[0]
+
+
+def test_a_folder_in_use_is_refused_before_cameras_are_looked_for(tmp_path):
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(BadWorkspace, match="Another run is using"),
+        locked(tmp_path / "out"),
+    ):
+        pass
+    with locked(tmp_path / "out"):
+        pass

@@ -27,6 +27,7 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ CamerasNotFound              where the photos were taken from can't be told, or not safely
  │  ├ EmptyForeground              no volume is inside all masks
  │  ├ MasksNotFound                object and background can't be told apart
+ │  ├ NotRegistered                a generated object does not lie over the photos
  │  ├ OptimisationDiverged         a value became NaN or infinite
  │  └ UvFailed                     no texture layout could be made
  ├ ResourceError                   this machine can't do it         exit 4
@@ -221,6 +222,12 @@ class MasksNotFound(ReconstructionError):
     """Object and background can't be told apart in too many photos."""
 
     code = "masks_not_found"
+
+
+class NotRegistered(ReconstructionError):
+    """A generated object can't be laid over the photos."""
+
+    code = "not_registered"
 
 
 class OptimisationDiverged(ReconstructionError):

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 import objectscan
-from objectscan import version
+from objectscan import selection, version
 from objectscan.archive import capture_hash, reconstruction_arrays, reconstruction_from
-from objectscan.capture import ImageLimits, ingest, load_capture, split_views
+from objectscan.capture import ImageLimits, hold_out, ingest, load_capture
 from objectscan.capture.plain import STAGES as PLAIN_STAGES
 from objectscan.capture.plain import PlainOptions, is_plain, plain_findings, posed_capture, was_plain
 from objectscan.capture.segment.model import segmenter_from
@@ -34,6 +34,7 @@ from objectscan.workspace import (
     RESULT,
     Workspace,
     load_result,
+    locked,
     open_workspace,
     read_job,
     require_usable,
@@ -81,7 +82,8 @@ def reconstruct(
     clock = StageClock(report, cancelled)
     photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
-    fit, held_out = _split(capture, recipe.engine, every=recipe.hold_out_every)
+    recipe, capture = selection.decided(recipe, capture, photos, settings, clock.report)
+    fit, held_out = _split(photos, capture, expanded(recipe), settings)
     job = _job(photos, capture, recipe, seed)
     with open_workspace(out, job, overwrite=overwrite) as workspace:
         result = _optimised(fit, recipe, workspace, clock, seed=seed, settings=settings)
@@ -98,7 +100,8 @@ def optimise(
     clock = StageClock(report, cancelled)
     photos, recipe = _with_cameras(photos, recipe, out, clock, seed=seed, settings=settings)
     capture = read_capture(photos, settings, clock.report)
-    fit, _ = _split(capture, recipe.engine, every=recipe.hold_out_every)
+    recipe, capture = selection.decided(recipe, capture, photos, settings, clock.report)
+    fit, _ = _split(photos, capture, expanded(recipe), settings)
     with open_workspace(out, _job(photos, capture, recipe, seed), overwrite=overwrite) as workspace:
         return _optimised(fit, recipe, workspace, clock, seed=seed, settings=settings)
 
@@ -124,8 +127,7 @@ def deliver_folder(
             f"The photos in {job['capture']} have changed since {out} was made.",
             hint="Reconstruct them again, or put the old photos back.",
         )
-    recipe = job["recipe"]
-    fit, held_out = _split(capture, recipe["engine"], every=recipe["hold_out_every"])
+    fit, held_out = _split(Path(job["capture"]), capture, job["recipe"], settings)
     with open_workspace(out, job) as workspace:
         clock.seconds.update({**_earlier_seconds(workspace), **clock.seconds})
         return deliver(judge(result, fit, held_out, clock), job, workspace, clock)
@@ -152,11 +154,14 @@ def read_capture(photos: Path, settings: Settings, report: ProgressFn = ignore_p
 def stage_shares(recipe: Recipe, *, plain: bool = False) -> tuple[tuple[str, float], ...]:
     """(stage, share of the whole time), in order, for `stages.Outlook`; `plain` photos have more stages.
 
+    Before `auto` has chosen, those of `nvdiffrec`.
+
     Raises:
         BadRecipe: No such engine.
     """
     rest = 1.0 - _CAPTURE_SHARE - _EVALUATE_SHARE - _PREVIEW_SHARE
-    engine = tuple((name, rest * share) for name, share in engine_named(recipe.engine).stages)
+    expected = "nvdiffrec" if recipe.engine == selection.AUTO else recipe.engine
+    engine = tuple((name, rest * share) for name, share in engine_named(expected).stages)
     of_plain = UNPOSED_STAGES if recipe.engine in _NEEDS_NO_CAMERAS else PLAIN_STAGES
     before = tuple((name, _PLAIN_SHARE * share) for name, share in of_plain) if plain else ()
     after = ("evaluate", _EVALUATE_SHARE), ("preview", _PREVIEW_SHARE)
@@ -174,17 +179,36 @@ def _with_cameras(
         return photos, recipe
     limits, segmenter = ImageLimits(**settings.image_limits()), segmenter_from(settings)
     if recipe.engine in _NEEDS_NO_CAMERAS:
-        return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
-    options = PlainOptions(limits, SolveLimits(threads=settings.threads), segmenter, seed)
-    posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
+        with locked(out):
+            return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
+    options = PlainOptions(
+        limits,
+        SolveLimits(threads=settings.threads),
+        segmenter,
+        seed,
+        _four(recipe.masks.box),
+        recipe.masks.make,
+    )
+    with locked(out):
+        try:
+            posed = posed_capture(photos, out / CAPTURE_FOLDER, options, clock.report)
+        except selection.UNREGISTRABLE as problem:
+            selection.require_generator(recipe, problem, settings)
+            return unposed_capture(photos, out / CAPTURE_FOLDER, limits, segmenter, clock.report), recipe
     return posed, replace(recipe, refine_cameras=True)
 
 
-def _split(capture: Capture, engine: str, *, every: int) -> tuple[Capture, Capture]:
-    """As `split_views`; nothing is held out where the model can't be compared with photos anyway."""
-    if engine in _NEEDS_NO_CAMERAS or not capture.cameras_known:
+def _four(box: tuple[float, ...]) -> tuple[float, float, float, float] | None:
+    return (box[0], box[1], box[2], box[3]) if box else None
+
+
+def _split(
+    photos: Path, capture: Capture, recipe: Mapping[str, Any], settings: Settings
+) -> tuple[Capture, Capture]:
+    """As `hold_out`; nothing is held out where the model can't be compared with photos anyway."""
+    if recipe["engine"] in _NEEDS_NO_CAMERAS or not capture.cameras_known:
         return capture, replace(capture, views=())
-    return split_views(capture, every=every)
+    return hold_out(photos, capture, ImageLimits(**settings.image_limits()), every=recipe["hold_out_every"])
 
 
 def _optimised(
@@ -198,7 +222,7 @@ def _optimised(
     needed_bytes = engine.memory_bytes(fit, recipe)
     require_memory(needed_bytes, free_bytes=free_memory_bytes(), share=settings.memory_share)
     clock.on_preview = lambda progress: _show(workspace, progress)
-    engine.prepare(device_for(recipe.engine), settings)
+    engine.prepare(device_for(settings), settings)
     checkpoints = _TimedCheckpoints(workspace, clock)
     result = engine.reconstruct(fit, recipe, seed=seed, report=clock.report, checkpoints=checkpoints)
     checkpoints.save(RESULT, reconstruction_arrays(result))

@@ -58,6 +58,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("segmentation_family", "", "name", "Whose normalisation that network wants: u2net, isnet or "
             "birefnet; empty means by its name and size."),
     Setting("threads", 0, "threads", "Threads for computing; 0 means one for each usable processor core."),
+    Setting("device", "auto", "name", "Where engines compute: cpu, cuda, or auto for a GPU if there is one."),
     Setting("memory_share", 0.9, "share", "Share of the free memory that a run may plan to use.", most=1),
     Setting("cache_folder", "", "folder", "Where compiled kernels are kept; empty means beside the package, "
             "or in the user's cache folder if that can't be written."),

@@ -129,7 +129,7 @@ class Reconstruction:
     cameras: Mapping[str, Camera] = field(default_factory=dict)
     """Refined camera by photo name; empty if the engine kept the given ones."""
     invented_faces: Int32[np.ndarray, " I"] = field(default_factory=lambda: np.zeros(0, np.int32))
-    """Indices of faces that close a hole which no photo shows."""
+    """Indices of faces that no photo shows: closed holes, and what was generated."""
     findings: tuple[Finding, ...] = ()
     is_registered: bool = True
     """Whether the photos' cameras see this surface. A generated one has a place and a size of its own."""

@@ -140,7 +140,7 @@ def open_workspace(folder: Path, job: Mapping[str, Any], *, overwrite: bool = Fa
         BadWorkspace: The folder holds other things or another job's result, is in use, or can't be written.
     """
     require_usable(folder)
-    with _locked(folder):
+    with locked(folder):
         if _is_job(folder):
             _give_way(folder, read_job(folder), job, overwrite=overwrite)
         workspace = Workspace(folder, _key(job))
@@ -224,7 +224,12 @@ def _give_way(folder: Path, earlier: Mapping[str, Any], job: Mapping[str, Any], 
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Make a folder and keep other runs out of it.
+
+    Raises:
+        BadWorkspace: Another run is in it, or it can't be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK_FILE).open("w")

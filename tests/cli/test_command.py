@@ -58,7 +58,8 @@ def _events(capsys) -> list[dict]:
 def test_reconstruct_tells_progress_and_result_as_json_lines(photos, tmp_path, capsys):
     assert _code("reconstruct", photos, "-o", tmp_path / "out", "--preset", "preview", "--json") == 0
     events = _events(capsys)
-    assert [event["event"] for event in events[:2]] == ["engine", "progress"]
+    chosen = [event for event in events if event["event"] == "engine"]
+    assert len(chosen) == 1 and chosen[0]["engine"] == "nvdiffrec" and "given cameras" in chosen[0]["reason"]
     progress = [event for event in events if event["event"] == "progress"]
     fractions = [event["fraction"] for event in progress]
     assert fractions == sorted(fractions) and fractions[0] == 0.0 and fractions[-1] == 1.0

@@ -27,13 +27,19 @@ def test_many_well_registered_photos_are_optimised_with_or_without_weights(weigh
         (PhotoSupport(1, 0, "none"), "no trusted cameras for 1 photo;"),
         (PhotoSupport(30, 25, "bad", 20), "no trusted cameras for 30 photos"),
         (PhotoSupport(30, 9, "good", 20), "only 9 of 30 photos have cameras"),
-        (PhotoSupport(20, 20, "good", 200), "no photo shows 200 degrees"),
     ],
 )
 def test_few_or_unregistrable_photos_are_generated_from_if_the_weights_are_here(support, words):
     choice = choose_engine(support, (FULL, FREE))
     assert (choice.engine, choice.collection) == ("reconviagen", "reconviagen")
     assert words in choice.reason
+
+
+@pytest.mark.parametrize("weights", [(), (FULL, FREE)])
+def test_many_photos_of_one_side_are_optimised_and_the_other_side_is_called_a_guess(weights):
+    choice = choose_engine(PhotoSupport(50, 50, "given", 270), weights)
+    assert choice.engine == "nvdiffrec"
+    assert "none for 270 degrees of the way around: that side stays a guess" in choice.reason
 
 
 def test_commercial_use_takes_the_permissive_weights():
@@ -46,9 +52,7 @@ def test_few_photos_all_around_are_still_optimised_without_weights():
     assert choice.engine == "nvdiffrec" and "no weights" in choice.reason
 
 
-@pytest.mark.parametrize(
-    "support", [LOOSE, PhotoSupport(5, 5, "given", 72), PhotoSupport(20, 20, "given", 190)]
-)
+@pytest.mark.parametrize("support", [LOOSE, PhotoSupport(5, 5, "given", 72), PhotoSupport(30, 25, "bad", 20)])
 def test_without_weights_hopeless_photos_get_an_error_that_says_what_to_do(support):
     with pytest.raises(MissingWeights) as caught:
         choose_engine(support, ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,15 +80,30 @@ def ingest_split(
     split: str,
     limits: ImageLimits = DEFAULT_LIMITS,
     report: ProgressFn = ignore_progress,
+    *,
+    most: int | None = None,
+    require_masks: bool = False,
+    min_views: int = 1,
 ) -> Capture:
-    """Read the photos of `transforms_SPLIT.json`, for comparison with a finished model; masks are optional.
+    """Read the photos of `transforms_SPLIT.json`, for comparison with a finished model.
+
+    Args:
+        path: The folder, or the file itself.
+        split: test or val.
+        limits: On files, pixels and views.
+        report: See `ingest`.
+        most: Read this many at most, evenly spaced in the file's order.
+        require_masks: Whether a photo without a mask is unusable.
+        min_views: The fewest usable photos.
 
     Raises:
         BadCameras: The file is missing or can't be used.
-        TooFewViews: No photo can be used.
+        TooFewViews: Fewer than `min_views` can be used.
     """
     posed = read_cameras(Path(path), limits, split=split)
-    return _read_capture(posed, limits, report, require_masks=False, min_views=1)
+    if most is not None:
+        posed = replace(posed, photos=posed.photos[:: max(1, -(-len(posed.photos) // most))])
+    return _read_capture(posed, limits, report, require_masks=require_masks, min_views=min_views)
 
 
 def _read_capture(
@@ -188,6 +203,11 @@ def _dropped(problems: Sequence[tuple[PosedPhoto, InputError]]) -> tuple[Finding
 
 def _too_few(usable: int, problems: Sequence[InputError], posed: PosedPhotos, min_views: int) -> InputError:
     """The one reason if all photos share it, else `TooFewViews` with the first reason."""
+    if not problems:
+        return TooFewViews(
+            f"{posed.file.name} names {usable} photos; at least {min_views} are needed.",
+            hint="Take more photos.",
+        )
     first = problems[0]
     details = {**first.details, "photos": [problem.message for problem in problems]}
     if usable == 0 and len({type(problem) for problem in problems}) == 1:

@@ -11,6 +11,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from objectscan.capture.formats.detect import has_cameras
 from objectscan.capture.gather import gather, has_plain_photos
 from objectscan.capture.limits import ImageLimits
 from objectscan.capture.photoset import PhotoSet, SolvedCameras
+from objectscan.capture.segment.boxes import FourShares
 from objectscan.capture.segment.cut_out import cut_out
 from objectscan.capture.segment.mask_set import MaskSet
 from objectscan.capture.segment.model import Segmenter
@@ -50,6 +52,10 @@ class PlainOptions:
     solve_limits: SolveLimits
     model: Segmenter
     seed: int = 0
+    box: FourShares | None = None
+    """Where the object is in every photo; see `segment.cut_out`."""
+    make_masks: bool = True
+    """Whether masks are made for photos without one."""
 
 
 def is_plain(path: Path) -> bool:
@@ -67,7 +73,7 @@ def posed_capture(
 ) -> Path:
     """Find cameras and masks of plain photos and write them as a capture.
 
-    A finished capture of the same files and seed is used again.
+    A finished capture of the same files and options is used again.
 
     Args:
         photos: Folder or zip of photographs; only read.
@@ -86,7 +92,7 @@ def posed_capture(
         ResourceError: Out of memory, or a package is missing.
         BadWorkspace: `out` can't be written.
     """
-    source = _fingerprint(photos, options.seed)
+    source = _fingerprint(photos, options)
     if _is_done(out, source):
         return out
     shutil.rmtree(out, ignore_errors=True)
@@ -100,7 +106,10 @@ def posed_capture(
     solved = _in_metres_if_marked(photo_set, solved)
     write_report(photo_set, solved, out)
     _require_cameras(solved, judgement)
-    masks = cut_out(photo_set, solved, work, model=options.model, report=report)
+    masks = cut_out(
+        photo_set, solved, work, model=options.model, box=options.box, no_mask=not options.make_masks,
+        report=report,
+    )  # fmt: skip
     doubts = _require_agreement(photo_set, solved, masks)
     write_solved(photo_set, solved, out, masks=masks.paths)
     findings = [*photo_set.findings, *judgement.findings, *solved.findings, *masks.findings, *doubts]
@@ -122,6 +131,15 @@ def require_enough(photos: PhotoSet) -> None:
         hint="Take photos all around the object, 10 to 15 degrees apart.",
         details={"reason": "too_few_images"},
     )
+
+
+def solve_summary(folder: Path) -> tuple[int, Literal["good", "doubtful", "bad"]] | None:
+    """(photos that were given, grade of their cameras) if cameras were solved in this folder, else None."""
+    try:
+        told = json.loads((folder / "solve.json").read_text("utf-8"))
+        return int(told["photos"]), told["grade"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def plain_findings(out: Path) -> tuple[Finding, ...]:
@@ -178,8 +196,9 @@ def _read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
     return np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE))
 
 
-def _fingerprint(photos: Path, seed: int) -> str:
-    digest = hashlib.blake2b(f"1 {seed}".encode(), digest_size=16)
+def _fingerprint(photos: Path, options: PlainOptions) -> str:
+    choices = f"2 {options.seed} {options.box} {options.make_masks}"
+    digest = hashlib.blake2b(choices.encode(), digest_size=16)
     files = sorted(path for path in photos.rglob("*") if path.is_file()) if photos.is_dir() else [photos]
     for file in files:
         facts = file.stat()

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from objectscan.cli.output import Output
+from objectscan.selection import STAGE as ENGINE_STAGE
 from objectscan.stages import Outlook
 from objectscan.types import Progress as StageProgress
 
@@ -47,6 +48,9 @@ class Display:
 
     def report(self, progress: StageProgress) -> None:
         """Show where the run is."""
+        if progress.stage == ENGINE_STAGE:
+            self._tell_engine(progress.message)
+            return
         remaining_s = self._outlook.update(progress)
         fraction, left = self._outlook.fraction, _left(remaining_s)
         is_new, self._stage = progress.stage != self._stage, progress.stage
@@ -57,6 +61,11 @@ class Display:
             self._bar.update(self._task, description=progress.stage, completed=fraction, note=note[:70])
         elif is_new:
             print(f"{100 * fraction:3.0f} % {progress.stage} {left}".rstrip(), file=sys.stderr, flush=True)
+
+    def _tell_engine(self, message: str) -> None:
+        """What `auto` chose; stays on the screen."""
+        engine, _, reason = message.partition(": ")
+        self._output.event("engine", {"engine": engine, "reason": reason}, f"Engine  {engine}: {reason}")
 
     def _tell_machine(self, progress: StageProgress, remaining_s: float | None, *, at_once: bool) -> None:
         now = time.monotonic()

@@ -142,7 +142,7 @@ def _torch() -> Fact:
 
 
 def _gpu() -> Fact:
-    """What the driver says; this version computes on the processor, so nothing here is in the way."""
+    """What the driver says; without a GPU the processor computes, so nothing here is in the way."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return Fact("gpu", "no NVIDIA driver; none is needed")
@@ -151,7 +151,7 @@ def _gpu() -> Fact:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError) as problem:
         return Fact("gpu", f"the NVIDIA driver does not answer ({type(problem).__name__}); none is needed")
-    return Fact("gpu", f"{'; '.join(answer.strip().splitlines())}; not used by this version")
+    return Fact("gpu", f"{'; '.join(answer.strip().splitlines())}")
 
 
 def _weights() -> Fact:

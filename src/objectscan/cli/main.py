@@ -35,12 +35,19 @@ Photos = Annotated[
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder; an interrupted run in it goes on.")]
 Preset = Annotated[str, typer.Option(help="preview, standard or high.")]
 EngineName = Annotated[
-    str, typer.Option("--engine", help="nvdiffrec, reconviagen (generates), or auto for the preset's.")
+    str, typer.Option("--engine", help="nvdiffrec, reconviagen (generates), hybrid (both), or auto.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Results repeat for a seed on one machine.")]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe, e.g. budget.faces=5000."),
+]
+Box = Annotated[
+    str | None,
+    typer.Option(help="Where the object is in every plain photo, as shares of it: left,top,right,bottom."),
+]
+NoMask = Annotated[
+    bool, typer.Option("--no-mask", help="Make no masks for plain photos; leave out those that bring none.")
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all.")]
 Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of `optimise` or `reconstruct`.")]
@@ -51,13 +58,15 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for 
 @app.command()
 def reconstruct(
     capture: Photos, out: Out, preset: Preset = "standard", engine: EngineName = "auto", seed: Seed = 0,
-    changes: Changes = None, threads: Threads = None, overwrite: Overwrite = False, as_json: Json = False,
+    box: Box = None, no_mask: NoMask = False, changes: Changes = None, threads: Threads = None,
+    overwrite: Overwrite = False, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Make a textured model from posed, masked photos, with a report on its quality."""
+    """Make a textured model from photos, with a report on its quality."""
     settings = machine_settings()
     from objectscan.cli import reconstruct as verb
 
-    choice = verb.Choice(preset, engine, tuple(changes or ()), seed, overwrite, threads)
+    changed = (*(changes or ()), *verb.mask_changes(box, no_mask=no_mask))
+    choice = verb.Choice(preset, engine, changed, seed, overwrite, threads)
     verb.run(capture, out, choice, settings=settings, output=Output(as_json))
 
 
@@ -68,6 +77,26 @@ def inspect(capture: Photos, as_json: Json = False) -> None:
     from objectscan.cli import inspect as verb
 
     verb.run(capture, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def samples(
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the sets.")], as_json: Json = False
+) -> None:
+    """Write small sets of photos made in code, good ones and ones that must be refused, with the verdicts."""
+    machine_settings()
+    from objectscan.cli import samples as verb
+
+    verb.run(out, output=Output(as_json))
+
+
+@app.command("capture-guide")
+def capture_guide(as_json: Json = False) -> None:
+    """Print how to photograph an object."""
+    machine_settings()
+    from objectscan.cli import samples as verb
+
+    verb.tell_guide(output=Output(as_json))
 
 
 @app.command()

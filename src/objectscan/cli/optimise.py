@@ -10,13 +10,13 @@ from objectscan.cli.display import Display
 from objectscan.cli.interrupt import StopRequest
 from objectscan.cli.machine import use_threads
 from objectscan.cli.output import Output
-from objectscan.cli.reconstruct import Choice, announced
+from objectscan.cli.reconstruct import Choice
 from objectscan.settings import Settings
 
 
 def run(photos: Path, out: Path, choice: Choice, *, settings: Settings, output: Output) -> None:
     """Run the engine; its result stays in `out` for `deliver`."""
-    recipe = announced(choice, output)
+    recipe = choice.recipe()
     use_threads(settings, choice.threads)
     shares = pipeline.stage_shares(recipe, plain=is_plain(photos))
     with Display(shares, output) as display, StopRequest() as stop:

@@ -12,6 +12,7 @@ from objectscan.capture.plain import is_plain
 from objectscan.cli.display import Display
 from objectscan.cli.interrupt import StopRequest
 from objectscan.cli.machine import use_threads
+from objectscan.cli.mask import parse_box
 from objectscan.cli.output import Output
 from objectscan.errors import BadRecipe
 from objectscan.recipes import Recipe, recipe_for
@@ -38,16 +39,26 @@ class Choice:
             BadRecipe: There is no such preset, engine or option, or a value does not fit.
         """
         overrides = dict(_change(text) for text in self.changes)
-        if self.engine != "auto":
+        if self.engine != "auto" or "engine" not in overrides:
             overrides["engine"] = self.engine
         recipe = recipe_for(self.preset, overrides)
         pipeline.stage_shares(recipe)  # refuses an unknown engine before any photo is read
         return recipe
 
 
+def mask_changes(box: str | None, *, no_mask: bool) -> tuple[str, ...]:
+    """`--box` and `--no-mask` as changes of the recipe.
+
+    Raises:
+        InputError: The box is not four numbers.
+    """
+    changes = [] if box is None else [f"masks.box={json.dumps(parse_box(box))}"]
+    return (*changes, *(["masks.make=false"] if no_mask else []))
+
+
 def run(photos: Path, out: Path, choice: Choice, *, settings: Settings, output: Output) -> None:
     """Run the whole pipeline."""
-    recipe = announced(choice, output)
+    recipe = choice.recipe()
     use_threads(settings, choice.threads)
     shares = pipeline.stage_shares(recipe, plain=is_plain(photos))
     with Display(shares, output) as display, StopRequest() as stop:
@@ -56,16 +67,6 @@ def run(photos: Path, out: Path, choice: Choice, *, settings: Settings, output: 
             report=display.report, cancelled=stop.is_made,
         )  # fmt: skip
     tell(asset, output)
-
-
-def announced(choice: Choice, output: Output) -> Recipe:
-    """The chosen recipe, after telling what `auto` stands for."""
-    recipe = choice.recipe()
-    if choice.engine == "auto":
-        reason = "it takes photos with cameras and masks, and needs no GPU"
-        text = f"Engine  {recipe.engine}: {reason}"
-        output.event("engine", {"engine": recipe.engine, "reason": reason}, text)
-    return recipe
 
 
 def tell(asset: pipeline.Asset, output: Output) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from objectscan.errors import BadRecipe
+from objectscan.errors import BadRecipe, InputError, ResourceError
 from objectscan.recipes import Recipe
 from objectscan.settings import Settings
 from objectscan.types import Capture, Checkpoints, ProgressFn, Reconstruction
-
-_USE_GPU = ("reconviagen",)
 
 
 class Engine(Protocol):
@@ -57,13 +55,32 @@ def engine_named(name: str) -> Engine:
         from objectscan.engines.reconviagen.engine import ReconViaGenEngine
 
         return ReconViaGenEngine()
-    raise BadRecipe(f"There is no engine '{name}'.", hint="Known: nvdiffrec, reconviagen.")
+    if name == "hybrid":
+        from objectscan.engines.hybrid.engine import HybridEngine
+
+        return HybridEngine()
+    raise BadRecipe(f"There is no engine '{name}'.", hint="Known: nvdiffrec, reconviagen, hybrid.")
 
 
-def device_for(name: str) -> str:
-    """Where the engine called `name` computes on this machine: `cuda` if it can use a GPU that is here."""
-    if name not in _USE_GPU:
+def device_for(settings: Settings) -> str:
+    """Where engines compute on this machine: the setting `device`; by default on a GPU that is here.
+
+    Raises:
+        InputError: The setting is none of auto, cpu and cuda.
+        ResourceError: It is cuda, and torch can't use a GPU here.
+    """
+    wanted = settings["device"]
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise InputError(f"The setting device is {wanted!r}.", hint="Use auto, cpu or cuda.")
+    if wanted == "cpu":
         return "cpu"
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise ResourceError(
+            "The setting device is 'cuda', but torch can't use a GPU here.",
+            hint="`objectscan doctor` says why; OBJECTSCAN_DEVICE=auto falls back to the processor.",
+        )
+    return "cpu"

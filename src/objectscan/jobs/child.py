@@ -72,7 +72,7 @@ class PipelineWork:
         self._settings = settings_from(os.environ)
         torch.set_num_threads(1)  # its threads spin against the renderer's: 357 ms a step with both, 39 ms so
         set_threads(self._settings.threads)
-        engine_named(STANDARD.engine).prepare(device_for(STANDARD.engine), self._settings)
+        engine_named(STANDARD.engine).prepare(device_for(self._settings), self._settings)
 
     def shares(self, order: Order) -> tuple[tuple[str, float], ...]:
         """See `Work`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.photographs import ring
+from objectscan.capture.samples.photographs import ring
 from objectscan.capture.solve.evidence import PairMatches, SparseModel
 from objectscan.capture.solve.gate import Asked
 

@@ -19,7 +19,7 @@ from evidence_samples import (
     with_camera,
 )
 
-from helpers.photographs import look_at
+from objectscan.capture.samples.photographs import look_at
 from objectscan.capture.solve.agreement import Agreement
 from objectscan.capture.solve.consistency import rays
 from objectscan.capture.solve.evidence import PairMatches, SparseModel

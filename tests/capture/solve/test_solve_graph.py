@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from evidence_samples import FOCAL, NAMES, SIZE, matches_of, scene_points, true_cameras
 
-from helpers.photographs import look_at
+from objectscan.capture.samples.photographs import look_at
 from objectscan.capture.solve.evidence import PairMatches
 from objectscan.capture.solve.graph import (
     groups_of,

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers.photographs import Picture, Scene, Shot, look_at, photograph, write_photos
 from objectscan.capture.formats.posed import Lens
 from objectscan.capture.photoset import PhotoSet, SolvedCameras
+from objectscan.capture.samples.photographs import Picture, Scene, Shot, look_at, photograph, write_photos
 from objectscan.capture.solve.marker_scale import find_marker_scale, in_metres
 from objectscan.capture.solve.marker_sheet import (
     DICTIONARY,

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers.photographs import noise_texture, write_photos
 from objectscan.capture.photoset import PhotoSet
+from objectscan.capture.samples.photographs import noise_texture, write_photos
 from objectscan.capture.solve.pictures import write_masks, write_pictures
 from objectscan.errors import UnreadableImage
 

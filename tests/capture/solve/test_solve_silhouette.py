@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from helpers.photographs import look_at, ring
 from objectscan.capture.formats.posed import Lens
 from objectscan.capture.photoset import SolvedCameras
+from objectscan.capture.samples.photographs import look_at, ring
 from objectscan.capture.solve.silhouette import silhouette_consistency
 
 SIZE, COUNT = (240, 180), 10

@@ -11,9 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers.photographs import box_on_a_table, look_at, photograph, ring, write_photos
 from objectscan.capture import ingest
 from objectscan.capture.photoset import PhotoSet, SolvedCameras
+from objectscan.capture.samples.photographs import box_on_a_table, look_at, photograph, ring, write_photos
 from objectscan.capture.solve import SolveLimits, require_good_cameras, solve_cameras
 from objectscan.capture.solve.agreement import camera_radius, robust_similarity
 from objectscan.capture.solve.write import write_solved

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from evidence_samples import scene_points, true_cameras
 
-from helpers.photographs import noise_texture, write_photos
 from objectscan.capture import ingest
 from objectscan.capture.formats.colmap import read_colmap
 from objectscan.capture.formats.posed import Lens
 from objectscan.capture.formats.transforms_json import read_transforms
 from objectscan.capture.limits import DEFAULT_LIMITS
 from objectscan.capture.photoset import PhotoSet, SolvedCameras
+from objectscan.capture.samples.photographs import noise_texture, write_photos
 from objectscan.capture.solve.colmap_text import quaternion
 from objectscan.capture.solve.write import write_report, write_solved
 from objectscan.errors import BadWorkspace

@@ -1,13 +1,12 @@
 import numpy as np
 import torch
 
-from objectscan.engines.nvdiffrec.field import TextureField
-from objectscan.engines.nvdiffrec.field_kernels import CHANNELS
+from objectscan.engines.nvdiffrec.field import CHANNELS, TextureField
 
 
 def _filled(cells: tuple[int, ...]) -> TextureField:
     field = TextureField(np.array([-1.0, -1.0, -1.0]), 2.0, cells)
-    field.rows.array[:] = np.random.default_rng(0).standard_normal(field.rows.array.shape)
+    field.rows.values.numpy()[:] = np.random.default_rng(0).standard_normal(field.rows.values.numpy().shape)
     return field
 
 
@@ -15,13 +14,14 @@ def _slow(field: TextureField, point: np.ndarray) -> np.ndarray:
     """Sum over levels of the eight weighted corners, one at a time."""
     total = np.zeros(CHANNELS)
     unit = (point + 1.0) / 2.0
-    for level, n in enumerate(field.cells):
+    for level, n in enumerate(field.layout.cells):
         low = np.minimum((unit * n).astype(int), n - 1)
         share = unit * n - low
         for corner in np.ndindex(2, 2, 2):
             weight = np.prod([s if c else 1 - s for c, s in zip(corner, share, strict=True)])
             x, y, z = low + corner
-            total += weight * field.rows.array[field.starts[level] + (x * (n + 1) + y) * (n + 1) + z]
+            row = field.layout.starts[level] + (x * (n + 1) + y) * (n + 1) + z
+            total += weight * field.rows.values.numpy()[row]
     return total
 
 
@@ -49,19 +49,19 @@ def test_gradients_to_points_and_table_agree_with_differences():
             )
         # A difference that crosses a cell border sees two slopes: compare the typical point.
         assert (change - points.grad[:, axis]).abs().median() < 2e-2
-    gradient, row = field.rows.gradient.copy(), int(np.flatnonzero(field.rows.touched)[5])
+    gradient, row = field.rows.gradient.clone(), int(np.flatnonzero(field.rows.touched)[5])
     with torch.no_grad():
         before = (field.raw(points) * weights).sum()
-        field.rows.array[row, 2] += 0.5
+        field.rows.values.numpy()[row, 2] += 0.5
         after = (field.raw(points) * weights).sum()
     assert abs(float(after - before) - 0.5 * gradient[row, 2]) < 1e-3
 
 
 def test_a_step_moves_only_rows_that_were_seen():
     field = _filled((16,))
-    before = field.rows.array.copy()
+    before = field.rows.values.numpy().copy()
     field.raw(torch.zeros(1, 3, requires_grad=True)).sum().backward()
     field.rows.step(0.1)
-    moved = np.flatnonzero((field.rows.array != before).any(axis=1))
+    moved = np.flatnonzero((field.rows.values.numpy() != before).any(axis=1))
     assert 1 <= len(moved) <= 8
     assert (field.rows.gradient == 0).all()

@@ -24,15 +24,15 @@ from objectscan.errors import EmptyForeground
 
 def surface_of(field, weights=None):
     """(vertices, faces, topology) in index coordinates, float64."""
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     points, values = inputs_of(field, topology)
     vertices = flexicubes.place_vertices(points, values, weights, topology)
     return vertices.numpy(), flexicubes.triangles(topology, vertices).numpy(), topology
 
 
 def inputs_of(field, topology):
-    points = torch.from_numpy(points_of(field.shape)[topology.points])
-    return points, torch.from_numpy(field.ravel()[topology.points].astype(np.float64))
+    points = torch.from_numpy(points_of(field.shape)[topology.points.numpy()])
+    return points, torch.from_numpy(field.ravel()[topology.points.numpy()].astype(np.float64))
 
 
 def random_weights(topology, seed):
@@ -165,18 +165,18 @@ def test_faces_of_a_sphere_look_outward():
 
 def test_every_crossed_edge_has_one_quad_between_its_four_cubes():
     field = random_field((9, 10, 11), 0.6, 4)
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     inside = field < 0
     crossed = sum(int((np.diff(inside.astype(np.int8), axis=axis) != 0).sum()) for axis in range(3))
     assert len(topology.quads) == crossed
-    cubes = topology.cubes[topology.cube[topology.quads]]
+    cubes = topology.cubes[topology.cube[topology.quads.long()].long()].numpy()
     places = np.stack(np.unravel_index(cubes, tuple(n - 1 for n in field.shape)), axis=-1)
     assert (np.ptp(places, axis=1).sum(axis=1) == 2).all()
 
 
 def test_points_and_cubes_are_exactly_those_at_the_surface():
     field = random_field((8, 9, 10), 0.8, 5)
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     inside = field < 0
     ends = np.zeros(field.shape, bool)
     for axis in range(3):
@@ -192,7 +192,7 @@ def test_points_and_cubes_are_exactly_those_at_the_surface():
 @pytest.mark.parametrize("value", [-1.0, 1.0])
 def test_a_field_without_sign_change_is_refused(value):
     with pytest.raises(EmptyForeground, match="vanished"):
-        flexicubes.extract_topology(np.full((5, 5, 5), value, np.float32))
+        flexicubes.extract_topology(torch.from_numpy(np.full((5, 5, 5), value, np.float32)))
 
 
 # ---- placement
@@ -200,9 +200,9 @@ def test_a_field_without_sign_change_is_refused(value):
 
 def test_vertices_lie_in_their_cubes_whatever_the_weights():
     field = random_field((9, 9, 9), 0.7, 2)
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     vertices, _, _ = surface_of(field, random_weights(topology, 3))
-    low = np.stack(np.unravel_index(topology.cubes[topology.cube], (8, 8, 8)), axis=1)
+    low = np.stack(np.unravel_index(topology.cubes[topology.cube.long()].numpy(), (8, 8, 8)), axis=1)
     assert (vertices >= low - 1e-9).all()
     assert (vertices <= low + 1 + 1e-9).all()
 
@@ -216,7 +216,7 @@ def test_vertices_of_a_sphere_are_near_it():
 
 def test_placement_equals_its_slow_twin():
     field = random_field((7, 8, 6), 0.6, 7)
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     points, values = inputs_of(field, topology)
     weights = random_weights(topology, 8)
     fast = flexicubes.place_vertices(points, values, weights, topology)
@@ -225,7 +225,7 @@ def test_placement_equals_its_slow_twin():
 
 def test_no_weights_are_weights_of_one():
     field = random_field((7, 7, 7), 0.8, 9)
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     points, values = inputs_of(field, topology)
     ones = torch.ones(len(topology.cubes), flexicubes.WEIGHTS, dtype=torch.float64)
     plain = flexicubes.place_vertices(points, values, None, topology)
@@ -235,7 +235,7 @@ def test_no_weights_are_weights_of_one():
 def test_gradients_of_placement_equal_those_of_the_slow_twin_and_differences():
     field = random_field((6, 7, 6), 0.6, 11)
     field += np.sign(field) * 0.2
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     inputs = (*inputs_of(field, topology), random_weights(topology, 12))
     upstream = torch.randn(
         len(topology.cube), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
@@ -254,7 +254,7 @@ def test_gradients_of_placement_equal_those_of_the_slow_twin_and_differences():
 
 def test_placement_keeps_float32_and_the_gradient_of_each_active_cube_only():
     field = random_field((7, 7, 7), 0.8, 13)
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     points, values = (tensor.float() for tensor in inputs_of(field, topology))
     weights = torch.ones(len(topology.cubes), flexicubes.WEIGHTS, requires_grad=True)
     vertices = flexicubes.place_vertices(points, values, weights, topology)
@@ -267,7 +267,7 @@ def test_placement_keeps_float32_and_the_gradient_of_each_active_cube_only():
 @pytest.mark.parametrize("tiny", [1e-25, 1e-38])
 def test_fields_next_to_zero_give_finite_vertices(tiny):
     field = np.where(sphere_field((8, 8, 8), 2.6) < 0, -tiny, tiny).astype(np.float32)
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     points, values = (tensor.float().requires_grad_() for tensor in inputs_of(field, topology))
     vertices = flexicubes.place_vertices(points, values, None, topology)
     vertices.sum().backward()
@@ -300,7 +300,7 @@ def deviation_slowly(points, field, vertices, topology):
 
 def test_deviation_and_its_gradients_equal_those_of_its_slow_twin():
     field = random_field((6, 6, 7), 0.6, 15)
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     points, values = inputs_of(field, topology)
     vertices = flexicubes.place_vertices(points, values, random_weights(topology, 16), topology)
     leaves = [value.clone().requires_grad_() for value in (points, values, vertices)]
@@ -313,7 +313,7 @@ def test_deviation_and_its_gradients_equal_those_of_its_slow_twin():
 def test_deviation_is_zero_where_vertices_are_as_far_from_all_their_crossings():
     field = np.ones((3, 3, 3), np.float32)
     field[1, 1, 1] = -1.0
-    topology = flexicubes.extract_topology(field)
+    topology = flexicubes.extract_topology(torch.from_numpy(field))
     points, values = inputs_of(field, topology)
     vertices = flexicubes.place_vertices(points, values, None, topology)
     assert float(flexicubes.deviation(points, values, vertices, topology)) == pytest.approx(0, abs=1e-12)

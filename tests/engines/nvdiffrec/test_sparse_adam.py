@@ -16,7 +16,7 @@ def test_rows_seen_at_every_step_move_as_with_torch():
         adam.zero_grad()
         (reference - target).square().sum().backward()
         adam.step()
-    np.testing.assert_allclose(rows.array, reference.detach().numpy(), atol=1e-4)
+    np.testing.assert_allclose(rows.values.numpy(), reference.detach().numpy(), atol=1e-4)
 
 
 def test_gathering_a_row_twice_adds_both_gradients():
@@ -30,4 +30,4 @@ def test_each_channel_has_its_own_rate():
     rows = SparseRows(torch.zeros(1, 2))
     gather_rows(rows, torch.tensor([0])).sum().backward()
     rows.step(np.array([0.5, 0.0], np.float32))
-    np.testing.assert_allclose(rows.array, [[-0.5, 0.0]], atol=1e-5)
+    np.testing.assert_allclose(rows.values.numpy(), [[-0.5, 0.0]], atol=1e-5)

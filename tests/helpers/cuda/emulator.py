@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,38 +60,25 @@ def emulated(folder: Path) -> Iterator[Emulator]:
     if shutil.which("g++") is None:
         message = "No g++: the CUDA kernels can't be built for the CPU."
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    from objectscan.render import antialias, cubemap, interpolate, light, rasterize, shading, texture
-    from objectscan.render.cuda import launch, operations
+    from objectscan.engines.nvdiffrec.cuda import operations as engine_operations
+    from objectscan.render.cuda import operations
 
     emulator = Emulator(folder)
+    packages = {"objectscan.render.": operations, "objectscan.engines.nvdiffrec.": engine_operations}
     with pytest.MonkeyPatch.context() as patch:
-        for module in _modules(operations):
-            if hasattr(module, "launcher_on"):
-                patch.setattr(module, "launcher_on", lambda device: emulator)
-        patch.setattr(launch, "launcher_on", lambda device: emulator)
-        for public in (antialias, cubemap, interpolate, light, rasterize, shading, texture):
-            module = _module_of(public)
-            patch.setattr(module, "backend_of", lambda *tensors: operations)
+        for package, backend in packages.items():
+            for module in [module for name, module in sys.modules.items() if name.startswith(package)]:
+                if hasattr(module, "launcher_on"):
+                    patch.setattr(module, "launcher_on", lambda device: emulator)
+                if hasattr(module, "backend_of") and not module.__name__.endswith(".devices"):
+                    patch.setattr(module, "backend_of", lambda *tensors, backend=backend: backend)
         yield emulator
-
-
-def _modules(operations: object) -> list[object]:
-    import sys
-
-    return [module for name, module in sys.modules.items() if name.startswith("objectscan.render.cuda.")]
-
-
-def _module_of(public: object) -> object:
-    """`objectscan.render` exports functions under the names of some of its modules."""
-    import sys
-
-    return sys.modules[getattr(public, "__module__", None) or public.__name__]
 
 
 def _built(name: str, folder: Path) -> Path:
     text = cubins.source(name)
     key = repr((text, sorted(cubins.headers().items()), (_HERE / "emulator.h").read_text(), _FLAGS))
-    library = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
+    library = folder / f"{name.rpartition('/')[2]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     if library.exists():
         return library
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from objectscan.capture.solve.evidence import PairMatches, SparseModel
 from objectscan.capture.solve.gate import GRADES, Asked, Verdict, judge
 from objectscan.capture.solve.graph import static_share
 from objectscan.capture.solve.pictures import write_masks
+from objectscan.capture.solve.reasons import only_turned
 from objectscan.capture.solve.second_start import other_first_pairs
 from objectscan.capture.solve.stages import (
     SolveJob,
@@ -76,7 +77,8 @@ def run_attempt(
     matches = find_matches(job, folder, parts[1])
     if not job.is_turntable and static_share(matches) >= limit.STATIC_SHARE:
         job, matches = _as_turntable(job, folder, parts[1], is_affine=is_affine, masks=masks)
-    models = find_models(job, folder, parts[2])
+    # A turn on the spot is not even mapped: what comes of it looks right (see `only_turned`).
+    models = () if only_turned(job, matches) else find_models(job, folder, parts[2])
     if not models:
         return Attempt(job, matches, (), None)
     asked = asked_of(job)

@@ -42,7 +42,8 @@ FLAT_SHARE = 0.985
 PLANAR_SHARE = 0.9
 """Of strong pairs that one homography explains, where no turn does."""
 TURNED_SHARE = 0.9
-"""Of the matches of strong pairs that a mere turn of the camera explains: no parallax."""
+"""Of the matches of strong pairs that a mere turn of the camera explains: no parallax. Two sets taken from
+one spot: 1.00; eleven others at most 0.65 (a flat poster) and 0.47."""
 STATIC_SHARE = 0.5
 """Of the matches of strong pairs that don't move: the background of a turntable."""
 LINK_MATCHES = 30

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int32
 from torch import Tensor
 
+from objectscan.engines.nvdiffrec.devices import backend_of
 from objectscan.engines.nvdiffrec.field import MaterialSample
 from objectscan.render import (
     Hits,
@@ -29,15 +31,37 @@ LIGHT_EDGE = 32
 class Appearance:
     """What all views share besides the surface: the environment, and one colour gain a view."""
 
-    def __init__(self, views: int):
+    def __init__(self, views: int, *, device: torch.device):
         """A grey environment and unit gains."""
-        self.log_radiance = torch.full((6, LIGHT_EDGE, LIGHT_EDGE, 3), -0.2, requires_grad=True)
-        self.log_gains = torch.zeros(views, 3, requires_grad=True)
+        shape = (6, LIGHT_EDGE, LIGHT_EDGE, 3)
+        self.log_radiance = torch.full(shape, -0.2, device=device, requires_grad=True)
+        self.log_gains = torch.zeros(views, 3, device=device, requires_grad=True)
         self._prefilter = PrefilterOperator(LIGHT_EDGE)
+        self._graphed = self._captured() if self.log_radiance.is_cuda else None
 
     def radiance(self) -> Float[Tensor, "6 R R 3"]:
         """Linear radiance, positive."""
         return self.log_radiance.exp()
+
+    def light_and_prior(self) -> tuple[PrefilteredLight, Tensor]:
+        """The environment filtered for diffuse and specular lookup, and the `regularisation`; differentiable.
+
+        On a GPU both are one CUDA graph each way instead of some hundred launches, and valid until the next
+        call.
+        """
+        if self._graphed is None:
+            return self.light(), self.regularisation()
+        *levels, prior = self._graphed(self.log_radiance, self.log_gains)
+        return PrefilteredLight(levels[-1], tuple(levels)), prior
+
+    def _captured(self) -> Callable[..., tuple[Tensor, ...]]:
+        def work(log_radiance: Tensor, log_gains: Tensor) -> tuple[Tensor, ...]:
+            light = self._prefilter(log_radiance.exp())
+            return (*light.specular, _regularisation(log_radiance, log_gains))
+
+        # Copies: autograd remembers on which stream a tensor was first used, and captures run on another one.
+        given = tuple(one.detach().clone().requires_grad_() for one in (self.log_radiance, self.log_gains))
+        return cast(Callable[..., tuple[Tensor, ...]], torch.cuda.make_graphed_callables(work, given))
 
     def light(self) -> PrefilteredLight:
         """The environment filtered for diffuse and specular lookup; differentiable in the radiance."""
@@ -47,14 +71,20 @@ class Appearance:
         """Priors: the light is white and smooth, gains are near one (else colour, light and gain trade
         freely).
         """
-        radiance = self.radiance()
-        chroma = (radiance - radiance.mean(dim=-1, keepdim=True)).abs().mean()
-        rough = self.log_radiance.diff(dim=1).square().mean() + self.log_radiance.diff(dim=2).square().mean()
-        return 0.005 * chroma + 0.01 * rough + 0.5 * self.log_gains.square().mean()
+        return _regularisation(self.log_radiance, self.log_gains)
 
     def gains(self, index: Tensor, hits: Hits) -> Float[Tensor, "P 3"]:
         """The gain of each covered pixel's view."""
-        return self.log_gains[index].exp()[hits.views()]
+        chosen = self.log_gains[index.to(self.log_gains.device, non_blocking=True)]
+        gains: Tensor = backend_of(chosen).of_views(chosen.exp(), hits)
+        return gains
+
+
+def _regularisation(log_radiance: Tensor, log_gains: Tensor) -> Tensor:
+    radiance = log_radiance.exp()
+    chroma = (radiance - radiance.mean(dim=-1, keepdim=True)).abs().mean()
+    rough = log_radiance.diff(dim=1).square().mean() + log_radiance.diff(dim=2).square().mean()
+    return 0.005 * chroma + 0.01 * rough + 0.5 * log_gains.square().mean()
 
 
 def shade(

@@ -78,14 +78,14 @@ def texture_size_px(mesh: Mesh, views: Sequence[View], largest_px: int) -> int:
 def bake(mesh: Mesh, uv: UvMap, field: TextureField, size_px: int) -> Float[np.ndarray, "S S 8"]:
     """The field's material at every covered texel, spread over the gutters so that no seam shows."""
     texels = texel_coverage(mesh, uv, size_px)
-    points = torch.from_numpy(surface_points(mesh, texels))
+    points = torch.from_numpy(surface_points(mesh, texels)).to(field.rows.values.device)
     with torch.no_grad():
         sample = field(points)
     image = np.zeros((size_px * size_px, CHANNELS), np.float32)
     image[texels.index] = np.concatenate(
         [
-            sample.base_color_srgb.numpy(),
-            sample.occlusion_roughness_metallic.numpy(),
+            sample.base_color_srgb.cpu().numpy(),
+            sample.occlusion_roughness_metallic.cpu().numpy(),
             np.zeros((len(points), 2)),
         ],
         axis=1,

@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int8, Int32, Int64
 from numba import njit
 from torch import Tensor
 
-from objectscan.engines.nvdiffrec import isosurface_kernels as kernels
+from objectscan.engines.nvdiffrec.cpu import isosurface_kernels as kernels
 from objectscan.errors import EmptyForeground
 
 _PATHS = np.array(
@@ -61,7 +61,9 @@ def place_vertices(
     points: Float[Tensor, "U 3"], field: Float[Tensor, " U"], topology: TetTopology
 ) -> Float[Tensor, "V 3"]:
     """Linear crossings (p_a s_b - p_b s_a) / (s_b - s_a); differentiable in both."""
-    first, second = torch.from_numpy(topology.first).long(), torch.from_numpy(topology.second).long()
+    first, second = (
+        torch.from_numpy(ends).long().to(points.device) for ends in (topology.first, topology.second)
+    )
     share = field[second] / (field[second] - field[first])
     return points[first] * share[:, None] + points[second] * (1.0 - share[:, None])
 

@@ -14,9 +14,10 @@ from objectscan.engines.nvdiffrec.appearance import LIGHT_EDGE, Appearance
 from objectscan.engines.nvdiffrec.bridge import TexturedStart, bridge
 from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.field import TextureField
+from objectscan.engines.nvdiffrec.prior import seen_vertices, unseen_faces, with_earlier_colours
 from objectscan.engines.nvdiffrec.refine_pass import Refined, RefinePass
 from objectscan.engines.nvdiffrec.shape_pass import ShapePass
-from objectscan.engines.nvdiffrec.start import starting_surface
+from objectscan.engines.nvdiffrec.start import StartingSurface, given_surface, starting_surface
 from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
 from objectscan.engines.nvdiffrec.textures import material_from_texels
 from objectscan.errors import BadCameras
@@ -46,6 +47,8 @@ class _Setup:
     field: TextureField
     appearance: Appearance
     cameras: ViewCameras
+    is_given: bool
+    """Whether the surface stood before: then only what is seen of it moves."""
 
 
 class NvdiffrecEngine:
@@ -53,12 +56,16 @@ class NvdiffrecEngine:
 
     name = "nvdiffrec"
     stages: tuple[tuple[str, float], ...] = (
-        ("hull", 0.02),
-        ("stereo", 0.15),
-        ("shape", 0.35),
-        ("bridge", 0.03),
-        ("refine", 0.45),
+        ("hull", 0.01),
+        ("stereo", 0.22),
+        ("shape", 0.58),
+        ("bridge", 0.01),
+        ("refine", 0.18),
     )
+
+    def __init__(self) -> None:
+        """On the CPU, until `prepare` says otherwise."""
+        self._device = torch.device("cpu")
 
     def memory_bytes(self, capture: Capture, recipe: Recipe) -> int:
         """Photos of the finest level, the grid with its optimiser state, one step's tensors (measured
@@ -76,13 +83,24 @@ class NvdiffrecEngine:
         return int(photos + 900 * batch * max(pixels) + grid + textures + 0.6e9)
 
     def prepare(self, device: str, settings: Settings) -> None:
-        """Load the renderer's kernels: 1.8 s in a new process, 5 ms from then on."""
+        """Choose the device and load the renderer's kernels: 1.8 s in a new process, 5 ms from then on."""
+        self._device = torch.device(device)
         load_kernels(device)
 
     def reconstruct(
-        self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
-    ) -> Reconstruction:
+        self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints,
+        prior: Reconstruction | None = None,
+    ) -> Reconstruction:  # fmt: skip
         """See `engines.base.Engine.reconstruct`.
+
+        Args:
+            capture: Views with masks and cameras.
+            recipe: Sizes and steps.
+            seed: Results repeat for a seed on one machine.
+            report: Receives progress.
+            checkpoints: What an earlier run kept.
+            prior: A surface to begin at in place of the visual hull, in the capture's world. What no view
+                shows of it stays as it is, in shape and colour, and is told in `invented_faces`.
 
         Raises:
             BadCameras: The capture's cameras are not known.
@@ -94,25 +112,40 @@ class NvdiffrecEngine:
             )
         torch.manual_seed(seed)
         shape_rng, refine_rng = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
-        setup = self._setup(capture, recipe, seed=seed, report=report, checkpoints=checkpoints)
+        surface = (
+            starting_surface(capture, recipe, seed=seed, report=report, checkpoints=checkpoints)
+            if prior is None
+            else given_surface(prior.mesh, capture, recipe, report)
+        )
+        setup = self._setup(surface, capture, recipe)
         mesh, shape_report = self._shape(setup, capture, recipe, shape_rng, report, checkpoints)
         start = self._bridge(mesh, setup, capture, recipe, report, checkpoints)
-        refine = RefinePass(start, setup.appearance, setup.cameras, capture.views, recipe.refine)
+        seen = None if prior is None else seen_vertices(start.mesh, [view.camera for view in capture.views])
+        if prior is not None and seen is not None:
+            texels = with_earlier_colours(start.texels, start.mesh, start.uv, prior, seen)
+            start = dataclasses.replace(start, texels=texels)
+        refine = RefinePass(
+            start, setup.appearance, setup.cameras, capture.views, recipe.refine,
+            held=None if seen is None else ~seen,
+        )  # fmt: skip
         refined = refine.run(refine_rng, report)
-        return self._result(refined, start, setup, capture, recipe, (shape_report, refined.report))
+        result = self._result(refined, start, setup, capture, recipe, (shape_report, refined.report))
+        if seen is None:
+            return result
+        return dataclasses.replace(result, invented_faces=unseen_faces(result.mesh, seen))
 
-    def _setup(
-        self, capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
-    ) -> _Setup:
-        start = starting_surface(capture, recipe, seed=seed, report=report, checkpoints=checkpoints)
+    def _setup(self, start: StartingSurface, capture: Capture, recipe: Recipe) -> _Setup:
         # The texture field covers the cube around the box, with room for a surface that grows while it is
         # fitted.
         centre, radius = start.box.mean(axis=0), 0.55 * start.longest_side
         return _Setup(
-            grid=SurfaceGrid(start, recipe.shape),
-            field=TextureField(centre - radius, 2 * radius),
-            appearance=Appearance(len(capture.views)),
-            cameras=ViewCameras(len(capture.views), centre, radius, learn=recipe.refine_cameras),
+            grid=SurfaceGrid(start, recipe.shape, device=self._device),
+            field=TextureField(centre - radius, 2 * radius, device=self._device),
+            appearance=Appearance(len(capture.views), device=self._device),
+            cameras=ViewCameras(
+                len(capture.views), centre, radius, learn=recipe.refine_cameras, device=self._device
+            ),
+            is_given=start.given is not None,
         )
 
     def _shape(
@@ -122,16 +155,17 @@ class NvdiffrecEngine:
         saved = checkpoints.load("shape")
         if saved is None:
             shape = ShapePass(
-                setup.grid, setup.field, setup.appearance, setup.cameras, capture.views, recipe.shape
-            )
+                setup.grid, setup.field, setup.appearance, setup.cameras, capture.views, recipe.shape,
+                only_seen=setup.is_given,
+            )  # fmt: skip
             mesh, pass_report = shape.run(rng, report)
             saved = {
-                "vertices": mesh.vertices, "faces": mesh.faces, "field": setup.field.rows.array,
+                "vertices": mesh.vertices, "faces": mesh.faces, "field": setup.field.rows.saved(),
                 **_shared_state(setup), **_report_arrays(pass_report),
             }  # fmt: skip
             checkpoints.save("shape", saved)
             return mesh, pass_report
-        setup.field.rows.array[:] = saved["field"]
+        setup.field.rows.load(saved["field"])
         _restore_shared(setup, saved)
         return Mesh(saved["vertices"], saved["faces"]), _report_from("shape", saved)
 
@@ -165,7 +199,7 @@ class NvdiffrecEngine:
         self, refined: Refined, start: TexturedStart, setup: _Setup, capture: Capture, recipe: Recipe,
         passes: tuple[PassReport, ...],
     ) -> Reconstruction:  # fmt: skip
-        radiance = setup.appearance.radiance().detach().numpy().astype(np.float32)
+        radiance = setup.appearance.radiance().detach().cpu().numpy().astype(np.float32)
         return Reconstruction(
             mesh=refined.mesh,
             uv=start.uv,
@@ -191,9 +225,9 @@ def _refined_cameras(setup: _Setup, capture: Capture) -> dict[str, Camera]:
 
 def _shared_state(setup: _Setup) -> dict[str, np.ndarray]:
     return {
-        "log_radiance": setup.appearance.log_radiance.detach().numpy(),
-        "log_gains": setup.appearance.log_gains.detach().numpy(),
-        "camera_delta": setup.cameras.delta.detach().numpy(),
+        "log_radiance": setup.appearance.log_radiance.detach().cpu().numpy(),
+        "log_gains": setup.appearance.log_gains.detach().cpu().numpy(),
+        "camera_delta": setup.cameras.delta.detach().cpu().numpy(),
     }
 
 

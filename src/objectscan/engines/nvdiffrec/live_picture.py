@@ -34,9 +34,10 @@ class LivePicture:
         if self._clock() < self._next_s:
             return
         self._next_s = self._clock() + self._every_s
-        model = rendered[0].detach().numpy().clip(0.0, 1.0)
+        model = rendered[0].detach().cpu().numpy().clip(0.0, 1.0)
         straight = model[..., :3] / np.maximum(model[..., 3:], 1e-3)
-        photo = target[0, ..., :3].numpy() + _GROUND * (1.0 - target[0, ..., 3:4].numpy())
+        known = target[0].cpu().numpy()
+        photo = known[..., :3] + _GROUND * (1.0 - known[..., 3:4])
         self._picture = progress_picture(
             (photo.clip(0.0, 1.0) * 255.0 + 0.5).astype(np.uint8),
             np.concatenate([straight.clip(0.0, 1.0), model[..., 3:]], axis=-1),

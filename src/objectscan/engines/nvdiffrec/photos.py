@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from objectscan.render.threads import run_jobs
 from objectscan.types import View
 
 _MARGIN = 0.06
@@ -35,19 +36,19 @@ class PhotoLevel:
 
     def targets(self, index: Tensor) -> Float[Tensor, "B H W 5"]:
         """The chosen photos as floats in [0, 1]."""
-        return self.pixels[index].float() / 255.0
+        return self.pixels[index.to(self.pixels.device, non_blocking=True)].float() / 255.0
 
 
-def photo_level(views: Sequence[View], longer_edge_px: int) -> PhotoLevel:
+def photo_level(
+    views: Sequence[View], longer_edge_px: int, *, device: torch.device | str = "cpu"
+) -> PhotoLevel:
     """Shrink views to a longer side of at most `longer_edge_px` pixels, and cut them to the object."""
     scales = [min(1.0, longer_edge_px / max(view.camera.size)) for view in views]
     windows = [_window(view, scale) for view, scale in zip(views, scales, strict=True)]
     size = (max(w[2] for w in windows), max(w[3] for w in windows))
-    cut = [
-        _cut(view, scale, window, size) for view, scale, window in zip(views, scales, windows, strict=True)
-    ]
+    cut = run_jobs(_cut, [(*one, size) for one in zip(views, scales, windows, strict=True)])
     return PhotoLevel(
-        pixels=torch.from_numpy(np.stack([pixels for pixels, _ in cut])),
+        pixels=torch.from_numpy(np.stack([pixels for pixels, _ in cut])).to(device),
         intrinsics=np.stack([intrinsics for _, intrinsics in cut]),
         camera_from_world=np.stack([np.linalg.inv(view.camera.world_from_camera) for view in views]),
     )

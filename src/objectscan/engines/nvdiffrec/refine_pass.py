@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from objectscan.engines.nvdiffrec.appearance import Appearance, photo_loss, render_views, shade
@@ -19,6 +19,7 @@ from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.field import MaterialSample
 from objectscan.engines.nvdiffrec.guards import ensure_finite
 from objectscan.engines.nvdiffrec.live_picture import LivePicture
+from objectscan.engines.nvdiffrec.loss_words import LossWords
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency
 from objectscan.engines.nvdiffrec.textures import LearntTextures
@@ -26,6 +27,7 @@ from objectscan.engines.nvdiffrec.vertex_descent import VertexDescent
 from objectscan.recipes import RefineOptions
 from objectscan.render import (
     Hits,
+    PrefilteredLight,
     bend_normals,
     build_adjacency,
     interpolate_covered,
@@ -60,19 +62,22 @@ class RefinePass:
 
     def __init__(
         self, start: TexturedStart, appearance: Appearance, cameras: ViewCameras, views: Sequence[View],
-        options: RefineOptions,
+        options: RefineOptions, *, held: Bool[np.ndarray, " V"] | None = None,
     ):  # fmt: skip
-        """Begin at the bridge's mesh and textures."""
+        """Begin at the bridge's mesh and textures; vertices that are `held` stay where they are."""
         self._options = options
-        self._live = LivePicture()
-        self._photos: PhotoLevel = photo_level(views, options.image_edge_px)
+        self._live, self._words = LivePicture(), LossWords()
+        device = appearance.log_radiance.device
+        self._photos: PhotoLevel = photo_level(views, options.image_edge_px, device=device)
         self._appearance, self._cameras, self._uv = appearance, cameras, start.uv
-        self._faces = torch.from_numpy(start.mesh.faces)
-        self._uv_faces = torch.from_numpy(start.uv.faces)
-        self._uv_coordinates = torch.from_numpy(start.uv.coordinates)
+        self._faces = torch.from_numpy(start.mesh.faces).to(device)
+        self._uv_faces = torch.from_numpy(start.uv.faces).to(device)
+        self._uv_coordinates = torch.from_numpy(start.uv.coordinates).to(device)
         self._adjacency = build_adjacency(self._faces)
-        self._vertices = VertexDescent(start.mesh.vertices, start.mesh.faces, smoothness=_SMOOTHNESS)
-        self._textures = LearntTextures(start.texels)
+        self._vertices = VertexDescent(
+            start.mesh.vertices, start.mesh.faces, smoothness=_SMOOTHNESS, device=device, held=held
+        )
+        self._textures = LearntTextures(start.texels, device=device)
         self._pixel = _pixel_at(self._photos, start.mesh.vertices.mean(axis=0))
 
     def run(self, rng: np.random.Generator, report: ProgressFn) -> Refined:
@@ -85,6 +90,7 @@ class RefinePass:
                 {"params": [self._cameras.delta], "lr": _CAMERA_RATE},
             ],
             betas=(0.9, 0.99),
+            fused=self._faces.is_cuda or None,
         )
         batches = view_batches(len(self._photos.pixels), self._options.views_per_step, rng)
         losses = torch.zeros(2)
@@ -97,37 +103,37 @@ class RefinePass:
             shared.zero_grad()
             self._textures.step(_TEXTURE_RATES * decay)
             self._vertices.step(_VERTEX_RATE_PX * self._pixel * decay)
-            words = f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"
+            words = self._words.of(losses, step)
             report(Progress(STAGE, (step + 1) / steps, words, self._live.take()))
         facts = {
             "colour_loss": float(losses[0]),
             "mask_loss": float(losses[1]),
             "faces": float(len(self._faces)),
         }
-        mesh = Mesh(self._vertices.array.astype(np.float32), self._faces.numpy())
+        mesh = Mesh(self._vertices.array.astype(np.float32), self._faces.cpu().numpy())
         texels = self._textures.texels().copy()
         return Refined(mesh, texels, PassReport(STAGE, steps, time.perf_counter() - began, facts))
 
     def _step(self, index: Tensor, step: int) -> Tensor:
-        rendered = self.render(self._photos, index)
+        light, prior = self._appearance.light_and_prior()
+        rendered = self.render(self._photos, index, light)
         target = self._photos.targets(index)
         self._live.look(rendered, target)
         colour, mask = photo_loss(rendered, target)
         bending = normal_consistency(self._vertices.positions, self._faces, self._adjacency)
-        loss = colour + 2.0 * mask + _BENDING * bending + self._appearance.regularisation()
+        loss = colour + 2.0 * mask + _BENDING * bending + prior
         if self._cameras.delta.requires_grad:
             loss = loss + 1.0 * self._cameras.delta.square().sum()
         ensure_finite(STAGE, step, loss=loss)
         loss.backward()
         return torch.stack([colour.detach(), mask.detach()])
 
-    def render(self, photos: PhotoLevel, index: Tensor) -> Float[Tensor, "B H W 4"]:
+    def render(self, photos: PhotoLevel, index: Tensor, light: PrefilteredLight) -> Float[Tensor, "B H W 4"]:
         """Pictures of the chosen views."""
         positions = self._vertices.positions
         clip = F.pad(positions, (0, 1), value=1.0) @ self._cameras.clip_from_world(photos, index).transpose(
             1, 2
         )
-        light = self._appearance.light()
         centres = self._cameras.centres(photos, index)
         normals = vertex_normals(positions, self._faces)
         tangents = vertex_tangents(positions.detach(), self._faces, self._uv_coordinates, self._uv_faces)

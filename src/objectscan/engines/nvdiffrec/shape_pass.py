@@ -16,17 +16,19 @@ from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.field import MaterialSample, TextureField
 from objectscan.engines.nvdiffrec.guards import ensure_finite
 from objectscan.engines.nvdiffrec.live_picture import LivePicture
+from objectscan.engines.nvdiffrec.loss_words import LossWords
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
+from objectscan.engines.nvdiffrec.prior import seen_vertices
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency, saturated, sign_change
 from objectscan.engines.nvdiffrec.surface_grid import SurfaceGrid
 from objectscan.recipes import ShapeOptions
-from objectscan.render import Hits, build_adjacency, interpolate_covered, vertex_normals
+from objectscan.render import Hits, PrefilteredLight, build_adjacency, interpolate_covered, vertex_normals
 from objectscan.types import Mesh, PassReport, Progress, ProgressFn, View
 
 STAGE = "shape"
 _FIELD_RATE = 0.03
 _LIGHT_RATE = 0.02
-_DISTANCE_RATE = 0.1
+_DISTANCE_RATE = 0.2
 """Largest move of the surface a step, in grid cells."""
 _REDISTANCE_EVERY = 40
 _WARM_UP_STEPS = 40
@@ -47,12 +49,13 @@ class ShapePass:
 
     def __init__(
         self, grid: SurfaceGrid, field: TextureField, appearance: Appearance, cameras: ViewCameras,
-        views: Sequence[View], options: ShapeOptions,
+        views: Sequence[View], options: ShapeOptions, *, only_seen: bool = False,
     ):  # fmt: skip
-        """Begin at the surface of `grid` (the visual hull)."""
+        """Begin at the surface of `grid`; with `only_seen` what no view shows stays as it is there."""
         self.grid, self._field, self._appearance, self._cameras = grid, field, appearance, cameras
-        self._views, self._options = views, options
-        self._live = LivePicture()
+        self._views, self._options, self._only_seen = views, options, only_seen
+        self._live, self._words = LivePicture(), LossWords()
+        self._device = appearance.log_radiance.device
 
     def run(self, rng: np.random.Generator, report: ProgressFn) -> tuple[Mesh, PassReport]:
         """Optimise through all levels; the mesh is in world coordinates."""
@@ -63,6 +66,7 @@ class ShapePass:
                 {"params": [self._appearance.log_gains], "lr": 0.002},
             ],
             betas=(0.9, 0.99),
+            fused=self._device.type == "cuda" or None,
         )
         losses = torch.zeros(2)
         levels = zip(
@@ -70,19 +74,19 @@ class ShapePass:
         )
         for resolution, edge_px, steps in levels:
             self.grid.refine(resolution)
-            photos = photo_level(self._views, edge_px)
+            photos = photo_level(self._views, edge_px, device=self._device)
             batches = view_batches(len(self._views), self._options.views_per_step, rng)
-            for _ in range(steps):
+            for step in range(steps):
                 decay = 0.1 ** (done / total)
-                if done % _REDISTANCE_EVERY == 0:
-                    self.grid.redistance()
+                if done % _REDISTANCE_EVERY == 0 or step == 0:
+                    self._tidy()
                 losses = self._step(photos, next(batches), rng, done)
                 shared.step()
                 shared.zero_grad()
                 self._field.rows.step(_FIELD_RATE * decay)
                 self.grid.step(_DISTANCE_RATE * decay * min(1.0, done / _WARM_UP_STEPS))
+                words = self._words.of(losses, done)
                 done += 1
-                words = f"colour {losses[0]:.4f}, outline {losses[1]:.4f}"
                 report(Progress(STAGE, done / total, words, self._live.take()))
         mesh = self.grid.mesh()
         facts = {
@@ -92,29 +96,37 @@ class ShapePass:
         }
         return mesh, PassReport(STAGE, total, time.perf_counter() - began, facts)
 
+    def _tidy(self) -> None:
+        self.grid.redistance()
+        if self._only_seen:
+            mesh = self.grid.mesh()
+            seen = seen_vertices(mesh, [view.camera for view in self._views])
+            self.grid.move_only_near(mesh.vertices[seen])
+
     def _step(self, photos: PhotoLevel, index: Tensor, rng: np.random.Generator, step: int) -> Tensor:
         surface = self.grid.surface()
         adjacency = build_adjacency(surface.faces)
-        rendered, points = self._render(photos, index, surface.vertices, surface.faces, adjacency)
+        light, prior = self._appearance.light_and_prior()
+        rendered, points = self._render(photos, index, surface.vertices, surface.faces, adjacency, light)
         target = photos.targets(index)
         self._live.look(rendered, target)
         colour, mask = photo_loss(rendered, target)
         bending = normal_consistency(surface.vertices, surface.faces, adjacency, crease=_CREASE)
         loss = colour + 2.0 * mask + _BENDING * bending + _SIGN * sign_change(surface.edge_values)
-        loss = loss + surface.regularisation + self._appearance.regularisation()
+        loss = loss + surface.regularisation + prior
         loss = loss + self._material_prior(points, rng)
         ensure_finite(STAGE, step, loss=loss, vertices=surface.vertices)
         loss.backward()
         return torch.stack([colour.detach(), mask.detach()])
 
     def _render(
-        self, photos: PhotoLevel, index: Tensor, vertices: Tensor, faces: Tensor, adjacency: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self, photos: PhotoLevel, index: Tensor, vertices: Tensor, faces: Tensor, adjacency: Tensor,
+        light: PrefilteredLight,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         clip = F.pad(vertices, (0, 1), value=1.0) @ self._cameras.clip_from_world(photos, index).transpose(
             1, 2
         )
         centres = self._cameras.centres(photos, index)
-        light = self._appearance.light()
         attributes = torch.cat([vertices, vertex_normals(vertices, faces)], dim=1)
         seen: list[Tensor] = []
 
@@ -135,16 +147,17 @@ class ShapePass:
         Compares points with others half a cell away and with others anywhere on the object.
         """
         if len(points) == 0:
-            return torch.zeros(())
-        chosen = points[torch.from_numpy(rng.integers(0, len(points), min(4096, len(points))))]
-        shift = torch.from_numpy(rng.standard_normal(chosen.shape).astype(np.float32)) * (
-            0.5 * self.grid.spacing
-        )
+            return points.new_zeros(())
+        device = points.device
+        index = torch.from_numpy(rng.integers(0, len(points), min(4096, len(points))))
+        chosen = points[index.to(device, non_blocking=True)]
+        moves = torch.from_numpy(rng.standard_normal(chosen.shape).astype(np.float32))
+        shift = moves.to(device, non_blocking=True) * (0.5 * self.grid.spacing)
         here, near = self._field(chosen), self._field(chosen + shift)
-        shuffled = torch.from_numpy(rng.permutation(len(chosen)))
+        shuffled = torch.from_numpy(rng.permutation(len(chosen))).to(device, non_blocking=True)
         anywhere = MaterialSample(
-            here.base_color_srgb[shuffled],
-            here.occlusion_roughness_metallic[shuffled],
+            here.base_color_srgb.index_select(0, shuffled),
+            here.occlusion_roughness_metallic.index_select(0, shuffled),
         )
         return _PATCHES * _material_difference(here, near) + _FEW_MATERIALS * _material_difference(
             here, anywhere

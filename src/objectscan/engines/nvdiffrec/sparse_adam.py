@@ -10,52 +10,49 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from numba import njit
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-
-@njit(cache=True, nogil=True)
-def _step(values, gradient, touched, first_moment, second_moment, counts, rate, beta1, beta2, epsilon):
-    for row in range(values.shape[0]):
-        if not touched[row]:
-            continue
-        touched[row] = 0
-        counts[row] += 1
-        correction1 = 1.0 - beta1 ** counts[row]
-        correction2 = 1.0 - beta2 ** counts[row]
-        for c in range(values.shape[1]):
-            g = gradient[row, c]
-            gradient[row, c] = 0.0
-            first_moment[row, c] = beta1 * first_moment[row, c] + (1.0 - beta1) * g
-            second_moment[row, c] = beta2 * second_moment[row, c] + (1.0 - beta2) * g * g
-            step = (first_moment[row, c] / correction1) / (
-                np.sqrt(second_moment[row, c] / correction2) + epsilon
-            )
-            values[row, c] -= rate[c] * step
+from objectscan.engines.nvdiffrec.devices import backend_of
 
 
 class SparseRows:
     """Rows of parameters with their own gradient buffer, filled by kernels rather than by autograd."""
 
     def __init__(self, values: Float[Tensor, "rows C"], *, betas: tuple[float, float] = (0.9, 0.99)):
-        """Keep `values` (float32, contiguous, changed in place by `step`)."""
+        """Keep `values` (float32, contiguous, changed in place by `step`), on whatever device they are."""
         self.values = values
-        self.array = values.numpy()
-        self.gradient = np.zeros_like(self.array)
-        self.touched = np.zeros(len(self.array), np.uint8)
-        self._moments = np.zeros_like(self.array), np.zeros_like(self.array)
-        self._counts = np.zeros(len(self.array), np.int32)
-        self._betas = betas
+        self.gradient = torch.zeros_like(values)
+        self.touched = torch.zeros(len(values), dtype=torch.uint8, device=values.device)
+        self.moments = torch.zeros_like(values), torch.zeros_like(values)
+        self.counts = torch.zeros(len(values), dtype=torch.int32, device=values.device)
+        self.betas = betas
 
-    def step(self, rate: float | Float[np.ndarray, " C"]) -> None:
+    def step(
+        self, rate: float | Float[np.ndarray, " C"], *, bounds: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> None:
         """Move the touched rows by Adam with learning rate `rate` (one, or one a channel); clear the
         gradient.
+
+        Args:
+            rate: Largest move, in units of the values.
+            bounds: Lowest and highest value of each channel, for the rows that moved.
         """
-        rates = np.broadcast_to(np.asarray(rate, np.float32), (self.array.shape[1],)).copy()
-        _step(
-            self.array, self.gradient, self.touched, *self._moments, self._counts, rates, *self._betas, 1e-12
-        )
+        rates = np.broadcast_to(np.asarray(rate, np.float32), (self.values.shape[1],)).copy()
+        backend_of(self.values).step_rows(self, rates, bounds)
+
+    def load(self, values: Float[np.ndarray, "rows C"]) -> None:
+        """Replace the values."""
+        self.values.copy_(torch.from_numpy(values))
+
+    def saved(self) -> Float[np.ndarray, "rows C"]:
+        """The values now, in main memory."""
+        return self.values.cpu().numpy()
+
+    def forget(self, rows: Bool[Tensor, " rows"]) -> None:
+        """Drop the gradient of some rows: the next `step` leaves them as they are."""
+        self.gradient.masked_fill_(rows[:, None], 0.0)
+        self.touched.masked_fill_(rows, 0)
 
 
 class _GatherRows(torch.autograd.Function):
@@ -68,19 +65,8 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, None, None]:
-        _scatter_add(
-            ctx.index.numpy(), np.ascontiguousarray(upstream.numpy()), ctx.rows.gradient, ctx.rows.touched
-        )
+        backend_of(upstream).scatter_rows(ctx.rows, ctx.index, upstream)
         return None, None, None
-
-
-@njit(cache=True, nogil=True)
-def _scatter_add(index, upstream, gradient, touched):
-    for i in range(index.shape[0]):
-        row = index[i]
-        touched[row] = 1
-        for c in range(upstream.shape[1]):
-            gradient[row, c] += upstream[i, c]
 
 
 def gather_rows(rows: SparseRows, index: Tensor) -> Float[Tensor, "I C"]:

@@ -10,12 +10,15 @@ from jaxtyping import Float
 
 from objectscan.engines.nvdiffrec.distance import resample
 from objectscan.engines.nvdiffrec.hull import HullField, carve, object_bounds
+from objectscan.engines.nvdiffrec.mesh_field import mesh_field
 from objectscan.engines.nvdiffrec.silhouettes import Silhouettes, silhouettes
 from objectscan.engines.nvdiffrec.stereo import StereoField, carved, stereo_field
 from objectscan.recipes import Recipe
-from objectscan.types import Capture, Checkpoints, Progress, ProgressFn
+from objectscan.types import Capture, Checkpoints, Mesh, Progress, ProgressFn
 
 STAGE = "hull"
+_ROOM = 0.1
+"""Of its longest side that a given surface may grow by on each side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class StartingSurface:
     outvoted_views: int
     stereo: tuple[HullField, StereoField] | None
     """The hull that stereo worked on, and what it found."""
+    given: Mesh | None = None
+    """A surface to begin at in place of the hull; what lies outside the hull is cut off."""
 
     @property
     def longest_side(self) -> float:
@@ -38,6 +43,9 @@ class StartingSurface:
         """The field with `resolution` cells along the longest side."""
         spacing = self.longest_side / resolution
         hull = carve(self.outlines, self.box, spacing, outvoted_views=self.outvoted_views)
+        if self.given is not None:
+            values = np.maximum(mesh_field(self.given, self.box, spacing).values, hull.values)
+            return HullField(values, hull.origin, hull.spacing)
         if self.stereo is None:
             return hull
         grid, found = self.stereo
@@ -74,6 +82,28 @@ def starting_surface(
         if found is None
         else StartingSurface(outlines, box, recipe.hull.outvoted_views, (hull, found))
     )
+
+
+def given_surface(mesh: Mesh, capture: Capture, recipe: Recipe, report: ProgressFn) -> StartingSurface:
+    """Begin at a surface that stands already, less what lies outside the visual hull.
+
+    Args:
+        mesh: World frame of the capture; it need not be closed.
+        capture: Views with masks.
+        recipe: For the hull.
+        report: Receives progress of the stage `hull`.
+
+    Raises:
+        EmptyForeground: No point is inside all masks.
+        BadMasks: A view has no mask.
+    """
+    report(Progress(STAGE, 0.0, "outlines"))
+    outlines = silhouettes(capture.views)
+    low, high = mesh.vertices.min(axis=0).astype(float), mesh.vertices.max(axis=0).astype(float)
+    room = _ROOM * (high - low).max()
+    box = np.stack([low - room, high + room])
+    report(Progress(STAGE, 1.0))
+    return StartingSurface(outlines, box, recipe.hull.outvoted_views, None, mesh)
 
 
 def _as_arrays(found: StereoField | None) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from objectscan.engines.nvdiffrec import stereo_kernels as kernels
 from objectscan.engines.nvdiffrec.hull import HullField
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.recipes import StereoOptions
-from objectscan.render.threads import run_jobs
+from objectscan.render.threads import run_jobs, thread_count
 from objectscan.types import Progress, ProgressFn, View
 
 STAGE = "stereo"
@@ -114,9 +114,11 @@ def _match_all(
             start_normal.copy(), costs[view],
         )  # fmt: skip
 
-    for first in range(0, len(grey), 4):
+    # A group ends with its slowest view: all in one on a server, few where each takes long.
+    together = max(4, 3 * thread_count()) if thread_count() > 4 else 4
+    for first in range(0, len(grey), together):
         report(Progress(STAGE, first / len(grey), "matching views"))
-        run_jobs(job, [(view,) for view in range(first, min(first + 4, len(grey)))])
+        run_jobs(job, [(view,) for view in range(first, min(first + together, len(grey)))])
     return depths, costs
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from objectscan.engines.nvdiffrec import texture_kernels
+from objectscan.engines.nvdiffrec.devices import backend_of
 from objectscan.engines.nvdiffrec.sparse_adam import SparseRows
-from objectscan.render.threads import run_jobs, split_range
 from objectscan.types import Material
 
 CHANNELS = 8
@@ -23,12 +22,11 @@ UPPER = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], np.float32)
 class LearntTextures:
     """A square atlas; `__call__` reads it bilinearly. The size is chosen near one texel a photo pixel."""
 
-    def __init__(self, texels: Float[np.ndarray, "S S 8"]):
+    def __init__(self, texels: Float[np.ndarray, "S S 8"], *, device: torch.device | str = "cpu"):
         """Start from these values; row 0 is v = 0."""
         self.size_px = texels.shape[0]
-        self.rows = SparseRows(
-            torch.from_numpy(np.ascontiguousarray(texels.reshape(-1, CHANNELS), np.float32))
-        )
+        rows = np.ascontiguousarray(texels.reshape(-1, CHANNELS), np.float32)
+        self.rows = SparseRows(torch.from_numpy(rows).to(device))
 
     def __call__(self, uv: Float[Tensor, "P 2"]) -> Float[Tensor, "P 8"]:
         """Channels at texture coordinates; differentiable in the texels."""
@@ -38,13 +36,11 @@ class LearntTextures:
 
     def step(self, rates: Float[np.ndarray, " 8"]) -> None:
         """Move the texels seen since the last step; keep all in range."""
-        seen = self.rows.touched.astype(bool)
-        self.rows.step(rates)
-        self.rows.array[seen] = np.clip(self.rows.array[seen], LOWER, UPPER)
+        self.rows.step(rates, bounds=(LOWER, UPPER))
 
     def texels(self) -> Float[np.ndarray, "S S 8"]:
         """The values now."""
-        return self.rows.array.reshape(self.size_px, self.size_px, CHANNELS)
+        return self.rows.saved().reshape(self.size_px, self.size_px, CHANNELS)
 
 
 def material_from_texels(texels: Float[np.ndarray, "S S 8"]) -> Material:
@@ -62,22 +58,15 @@ def material_from_texels(texels: Float[np.ndarray, "S S 8"]) -> Material:
 class _Lookup(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, handle: Tensor, uv: Tensor, textures: LearntTextures) -> Tensor:
-        coordinates = np.ascontiguousarray(uv.detach().numpy())
-        values = np.zeros((len(coordinates), CHANNELS), np.float32)
-        run_jobs(
-            lambda a, b: texture_kernels.lookup(
-                textures.rows.array, textures.size_px, coordinates, a, b, values
-            ),
-            split_range(len(coordinates)),
-        )
+        coordinates = uv.detach().contiguous()
         ctx.coordinates, ctx.textures = coordinates, textures
-        return torch.from_numpy(values)
+        values = backend_of(uv).read_atlas(textures.rows, textures.size_px, coordinates)
+        return cast(Tensor, values)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, None, None]:
-        rows = ctx.textures.rows
-        texture_kernels.lookup_backward(
-            rows.array, ctx.textures.size_px, ctx.coordinates, np.ascontiguousarray(upstream.numpy()),
-            rows.gradient, rows.touched,
-        )  # fmt: skip
+        textures = ctx.textures
+        backend_of(upstream).read_atlas_backward(
+            textures.rows, textures.size_px, ctx.coordinates, upstream.contiguous()
+        )
         return None, None, None

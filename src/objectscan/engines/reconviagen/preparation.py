@@ -41,6 +41,21 @@ def prepared(
     return result
 
 
+def photo_from_prepared(
+    alpha: UInt8[np.ndarray, "H W"], *, name: str, edge_px: int = EDGE_PX
+) -> Float[np.ndarray, "3 3"]:
+    """From pixels of `prepared` (recentred) to those of the photo; pixel centres at +0.5 in both.
+
+    Raises:
+        BadMasks: No pixel is opaque.
+    """
+    left, top, right, bottom = _crop_box(alpha, name, recentre=True)
+    edge = max(right - left, bottom - top)
+    scale = edge / edge_px
+    shift = left - (edge - (right - left)) // 2, top - (edge - (bottom - top)) // 2
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1.0]])
+
+
 def network_input(prepared_srgb: list[UInt8[np.ndarray, "E E 4"]]) -> Float[Tensor, "N 3 E E"]:
     """Colours in [0, 1]; alpha is dropped, the background is black."""
     return torch.from_numpy(np.stack(prepared_srgb)[..., :3]).permute(0, 3, 1, 2).float() / 255

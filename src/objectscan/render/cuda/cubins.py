@@ -39,13 +39,15 @@ def headers() -> dict[str, str]:
 
 
 def source(name: str) -> str:
-    """Text of one of `SOURCES`."""
-    return (resources.files("objectscan.render.cuda") / "kernels" / f"{name}.cu").read_text("utf-8")
+    """Text of one of `SOURCES`, or of another package's: `package/name` is in its folder `kernels`."""
+    package, _, stem = name.rpartition("/")
+    folder = resources.files(package or "objectscan.render.cuda") / "kernels"
+    return (folder / f"{stem}.cu").read_text("utf-8")
 
 
 def cubin(name: str, architecture: int, *, options: Sequence[str] = ()) -> bytes:
-    """Machine code of one of `SOURCES`, compiled (0.3 to 1 s) or from an earlier run."""
-    text = source(name)
+    """Machine code of a `source`, compiled (0.3 to 1 s) or from an earlier run."""
+    text, name = source(name), name.rpartition("/")[2]
     key = repr((text, sorted(headers().items()), architecture, tuple(options), nvrtc_version()))
     kept = _folder() / f"{name}.sm_{architecture}.{hashlib.sha256(key.encode()).hexdigest()[:20]}.cubin"
     try:

@@ -29,7 +29,7 @@ class Launcher(Protocol):
     multiprocessors: int
 
     def launch(self, file: str, kernel: str, grid: Grid, threads: int, *arguments: Argument) -> None:
-        """Start `kernel` of kernels/`file`.cu with `threads` threads in each of the grid's blocks."""
+        """Start `kernel` of `file` (see `cubins.source`), `threads` threads in each block."""
 
 
 class Packed:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from objectscan.engines.reconviagen.networks import implicit_product
 from objectscan.engines.reconviagen.networks.voxels import Pairs, Voxels
 
 CHUNK_BYTES = 64 << 20
@@ -34,6 +35,8 @@ class VoxelConvolution3(nn.Module):
     def forward(self, features: Float[Tensor, "T I"], voxels: Voxels) -> Float[Tensor, "T O"]:
         """Convolve; sums run in float32."""
         matrices = self.conv.weight.flatten(1, 3).permute(1, 2, 0).contiguous()  # [27 I O]
+        if implicit_product.is_available(features) and not torch.is_grad_enabled():
+            return implicit_product.gathered_product(features, voxels.neighbours, matrices, self.conv.bias)
         total = (features @ matrices[13]).float() + self.conv.bias.float()
         for pairs in voxels.pairs:
             self._add(total, features, matrices[pairs.position], pairs)

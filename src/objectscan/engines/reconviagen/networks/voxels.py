@@ -70,6 +70,15 @@ class Voxels:
             found += [Pairs(position, rows, neighbours), Pairs(26 - position, neighbours, rows)]
         return tuple(found)
 
+    @cached_property
+    def neighbours(self) -> Int32[Tensor, "27 T"]:
+        """The row of each voxel's neighbour at each kernel position, itself in the middle; -1 for none."""
+        table = self.coordinates.new_full((27, len(self)), -1)
+        table[13] = torch.arange(len(self), device=table.device, dtype=table.dtype)
+        for pairs in self.pairs:
+            table[pairs.position].index_copy_(0, pairs.rows.long(), pairs.neighbours)
+        return table
+
     def windows(self, size: int, shift: int) -> Windows:
         """Rows grouped by cubic windows of `size`; `shift` is added to the coordinates first."""
         made = self._windows.get((size, shift))

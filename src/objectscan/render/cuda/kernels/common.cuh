@@ -40,11 +40,11 @@ struct Groups {
 };
 
 // Lanes with the same key form a group; a negative key takes no part. All lanes of the warp must call it.
-__device__ __forceinline__ Groups group_lanes(i64 key) {
+__device__ __forceinline__ Groups group_lanes(i64 key, int smallest = SMALLEST_GROUP) {
     Groups groups;
     int lane = threadIdx.x & 31;
     groups.peers = __match_any_sync(ALL_LANES, (u64)key);
-    bool large = __popc(groups.peers) >= SMALLEST_GROUP;
+    bool large = __popc(groups.peers) >= smallest;
     groups.leaders = __ballot_sync(ALL_LANES, key >= 0 && large && lane == __ffs(groups.peers) - 1);
     groups.alone = key >= 0 && !large;
     return groups;

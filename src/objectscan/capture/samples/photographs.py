@@ -1,6 +1,7 @@
 """Photographs of textured things made in code, with the cameras they were taken with: a small ray caster.
 
-For tests and benchmarks of camera solving. The world is +Z up, the object stands on z = 0 around the origin.
+For the sample sets, and for tests and benchmarks of camera solving. The world is +Z up, the object stands on
+z = 0 around the origin.
 """
 
 from __future__ import annotations
@@ -106,7 +107,9 @@ class Shot:
     size: tuple[int, int]
 
 
-def look_at(eye: Sequence[float], target: Sequence[float] = (0, 0, 0.4), roll_rad: float = 0.0) -> np.ndarray:
+def look_at(
+    eye: Sequence[float] | np.ndarray, target: Sequence[float] = (0, 0, 0.4), roll_rad: float = 0.0
+) -> np.ndarray:
     """world_from_camera of a camera at `eye`, OpenCV axes, upright in a +Z up world."""
     forward = np.subtract(target, eye).astype(float)
     forward /= np.linalg.norm(forward)

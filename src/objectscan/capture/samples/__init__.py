@@ -1,0 +1,1 @@
+"""Photo sets made in code: good ones, and bad ones with the verdict to expect."""

@@ -1,0 +1,1 @@
+"""A generated object, refined against the photos where they show it."""
