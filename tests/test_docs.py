@@ -239,7 +239,7 @@ def test_locks_pin_every_dependency_and_no_cuda_build():
     assert names(project["dependencies"]) <= set(run)
     assert names(project["optional-dependencies"]["dev"]) <= set(develop)
     assert run.items() <= develop.items()
-    ours = {"nvidia-cuda-nvrtc", "nvidia-ml-py"}  # for tests of the CUDA kernels without a GPU; reads a GPU's state
+    ours = {"nvidia-cuda-nvrtc", "nvidia-ml-py"}  # a compiler for tests; a reader of a GPU's state
     assert not [name for name in {*develop} - ours if name.startswith(("nvidia", "triton", "cuda"))]
 
 
