@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from objectscan.errors import (
+    BadRequest,
     BadServiceSetup,
     BadWorkspace,
     DatabaseFailed,
     IdempotencyConflict,
     ImageTooLarge,
     InputError,
+    NotAllowed,
+    NotAuthenticated,
     NotEnoughSpace,
+    NotFound,
     ObjectscanError,
     QuotaExceeded,
+    RequestTooLarge,
     StorageFailed,
     UnknownJob,
     UnknownKey,
+    UnsupportedType,
+    WrongMethod,
     WrongState,
 )
 
@@ -26,9 +33,16 @@ _STATUSES: dict[type[ObjectscanError], int] = {
     ObjectscanError: 500,
     InputError: 422,
     ImageTooLarge: 413,
+    BadRequest: 400,
+    NotAuthenticated: 401,
+    NotAllowed: 403,
+    NotFound: 404,
     UnknownJob: 404,
     UnknownKey: 404,
+    WrongMethod: 405,
     WrongState: 409,
+    RequestTooLarge: 413,
+    UnsupportedType: 415,
     IdempotencyConflict: 422,
     QuotaExceeded: 429,
     # These two are the operator's to mend, not the caller's.
