@@ -22,7 +22,14 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ UnknownKey                   no such API key for this tenant
  │  ├ WrongState                   the job's state does not allow it
  │  ├ IdempotencyConflict          the key was used for another request
- │  └ QuotaExceeded                the tenant has no room left
+ │  ├ QuotaExceeded                the tenant has no room left
+ │  ├ BadRequest                   a request that can't be read
+ │  ├ NotAuthenticated             no key, or one that is not valid
+ │  ├ NotAllowed                   the key's rules do not allow it
+ │  ├ NotFound                     nothing is at this address for this tenant
+ │  ├ WrongMethod                  the address does not take this method
+ │  ├ RequestTooLarge              too many bytes, files or fields in one request
+ │  └ UnsupportedType              a file or body of a kind that is not taken
  ├ ReconstructionError             the photos did not work out      exit 3
  │  ├ CamerasNotFound              where the photos were taken from can't be told, or not safely
  │  ├ EmptyForeground              no volume is inside all masks
@@ -197,6 +204,48 @@ class QuotaExceeded(InputError):
     """The tenant has no room left for jobs or files."""
 
     code = "quota_exceeded"
+
+
+class BadRequest(InputError):
+    """A request to the service can't be read, such as broken JSON or a multipart body that ends early."""
+
+    code = "bad_request"
+
+
+class NotAuthenticated(InputError):
+    """A request to the service has no key, or one that is not valid."""
+
+    code = "not_authenticated"
+
+
+class NotAllowed(InputError):
+    """The key is valid, but its rules do not allow the request."""
+
+    code = "not_allowed"
+
+
+class NotFound(InputError):
+    """There is nothing at the address, or it is another tenant's."""
+
+    code = "not_found"
+
+
+class WrongMethod(InputError):
+    """The address does not take the request's method."""
+
+    code = "wrong_method"
+
+
+class RequestTooLarge(InputError):
+    """A request has too many bytes, files or fields."""
+
+    code = "request_too_large"
+
+
+class UnsupportedType(InputError):
+    """A file or a request body is of a kind that the service does not take."""
+
+    code = "unsupported_type"
 
 
 class ReconstructionError(ObjectscanError):
