@@ -1,4 +1,4 @@
-"""Version 1 of the limits by which photos are judged before cameras are solved, each with what it was set on.
+"""Version 2 of the limits by which photos are judged before cameras are solved, each with what it was set on.
 
 Measured on 21 sets made to fail or to pass (16 photos of 800 px), 30 rendered phone photos, and real sets of
 50, 47, 11, 9 and 8 photos: docs/experiments.md has the table.
@@ -6,7 +6,7 @@ Measured on 21 sets made to fail or to pass (16 photos of 800 px), 30 rendered p
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 EDGE_PX = 800
 """Longer side at which photos are measured."""
@@ -30,3 +30,22 @@ SHAKEN_KEYPOINTS, SHAKEN_CONTRAST = 200, 30.0
 
 REFUSED_SHARE = 0.5
 """Of the photos that must fail before the whole set is refused."""
+
+# The view graph of `quick_matches`, by `benchmarks/precheck.py`; docs/experiments.md has the table.
+
+KEYPOINTS, KEYPOINT_EDGE_PX = 800, 512
+FEWEST_FOR_GRAPH = 5
+"""Photos; fewer are refused or come with cameras."""
+LINK_MATCHES = 15
+"""Verified matches that tie two photos. Between photos of different places at most 14 survive."""
+STATIC_SHARE = 0.8
+"""Matches that stand still. A turntable has 0.98, a poster from all sides 0.52, other sets at most 0.1."""
+SCENE_SHARE, FIRM_TIES = 0.2, 20
+"""A second scene has a fifth of the photos, and its photos are firmly tied to each other (the median
+of a set of two: 45); photos of one object that only seem to fall apart are not, and left to the solver."""
+CONNECTED_SHARE = 0.5
+"""More must be in the largest group. Of other sets the solver placed 0 to 3 photos."""
+TURNED_SHARE = 0.95
+"""Of the matches of strong pairs that a turn explains; the solver, which sees more, refuses from 0.9."""
+PLANAR_MATCHES, PLANAR_SHARE = 0.85, 0.9
+"""Of a pair's matches in one plane; of the strong pairs that are such: a poster 1.0, objects at most 0.48."""
