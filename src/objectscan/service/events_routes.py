@@ -34,7 +34,7 @@ _TOLD: dict[int | str, dict[str, Any]] = {
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events `queued`, `running`, `progress`, `retrying`, `succeeded`, `failed`, `cancelled`, "
-        "`deleted`; `data` is JSON with `job_id`, `at`, `state`, `stage`, `stage_fraction`, `progress`, "
+        "`deleted`; `data` is JSON: `job_id`, `at`, `state`, `stage`, `stage_fraction`, `progress`, "
         "`remaining_s` and what the event adds. A comment every 15 s keeps the connection.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
