@@ -69,9 +69,12 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 class Api:
     """An app in this process, and clients with keys."""
 
-    def __init__(self, folder: Path, **settings: Any):
+    def __init__(self, folder: Path, *, page_folder: Path | None = None, **settings: Any):
+        folder.mkdir(exist_ok=True)
         self.service = Service(folder, **settings)
-        self.app: FastAPI = create_app(self.service.setup)
+        self.app: FastAPI = create_app(
+            self.service.setup, **({} if page_folder is None else {"page_folder": page_folder})
+        )
         self.context = self.app.state.context
         self._clients: list[httpx.Client] = []
 

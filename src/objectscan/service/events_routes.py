@@ -25,9 +25,7 @@ PING_S = 15.0
 _LAST = ("succeeded", "failed", "cancelled", "deleted")
 _BACKLOG = 5000
 _STATES = {"queued": "queued", "started": "running", "progress": "running", "deleted": None}
-LastEventId = Annotated[
-    str | None, Header(max_length=20, description="Of the last event that was received.")
-]
+LastEventId = Annotated[str | None, Header(max_length=20, description="Of the last event that was received.")]
 _TOLD: dict[int | str, dict[str, Any]] = {
     204: {"description": "The job is finished and all was told: don't ask again."}
 }
