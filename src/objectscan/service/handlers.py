@@ -90,15 +90,15 @@ async def _of_framework(request: Request, problem: Exception) -> JSONResponse:
     for name, value in (problem.headers or {}).items():
         answer.headers[name] = value
     if problem.status_code == 405:
-        answer.headers["Allow"] = ", ".join(_methods_of(request))
+        answer.headers["Allow"] = ", ".join(methods_of(request) or ["GET", "HEAD"])
     return answer
 
 
-def _methods_of(request: Request) -> list[str]:
-    """What the address takes; the framework names the methods of one of its routes only."""
+def methods_of(request: Request) -> list[str]:
+    """What an address of the API takes; the framework names the methods of one of its routes only."""
     found: set[str] = set()
     for path, calls in request.app.openapi()["paths"].items():
         pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))
         if re.fullmatch(pattern, request.url.path):
             found |= {name.upper() for name in calls}
-    return sorted(found) or ["GET", "HEAD"]
+    return sorted(found)
