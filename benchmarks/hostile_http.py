@@ -2,10 +2,11 @@
 
     python benchmarks/hostile_http.py --data FOLDER [--url http://127.0.0.1:8000 --key KEY]
 
-FOLDER holds `cases.json` (name, kind, path, verdict, reason, http_status) and the files it names. Without --url an
-API of its own is started. A file goes as the only photo (which must never be a 5xx or 202), and beside seven good
-photos: there it is refused with a stated status, or taken and left out by name in the judgement. Zips and camera
-files must give a stated status. Prints JSON; the exit code is 1 if any case went wrong.
+FOLDER holds `cases.json` (name, kind, path, verdict, reason, http_status) and the files it names. Without
+--url an API of its own is started. A file goes as the only photo (which must never be a 5xx or 202), and
+beside seven good photos: there it is refused with a stated status, or taken and left out by name in the
+judgement. Zips and camera files must give a stated status. Prints JSON; the exit code is 1 if any case went
+wrong.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ def test_options_are_those_of_the_recipes(client):
         assert option["help"]
     by_name = {option["name"]: option for option in told["options"]}
     assert by_name["budget.faces"] == {
-        "name": "budget.faces", "type": "int", "default": 20_000, "help": "Faces.", "least": 0.0, "most": None,
-        "choices": None,
+        "name": "budget.faces", "type": "int", "default": 20_000, "help": "Faces.", "least": 0.0,
+        "most": None, "choices": None,
     }  # fmt: skip
     assert "reconviagen" in by_name["engine"]["choices"]
     assert "masks" in by_name["hull.outvoted_views"]["help"]

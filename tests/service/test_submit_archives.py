@@ -56,9 +56,11 @@ def test_a_damaged_zip_is_refused(client):
 
 
 def test_names_that_lead_elsewhere_are_only_text(api, client):
-    names = ["../../../etc/cron.d/x.jpg", "..\\..\\x.jpg", "/etc/passwd", "C:\\boot.jpg", "..", "", " ", ".jpg",
-             "$(touch pwned).jpg", "x\r\nSet-Cookie: a=b.jpg", "ü" * 300 + ".jpg", "a" * 4000 + ".jpg", "фото.jpg",
-             "\u202egpj.exe", "CON.jpg", "x.jpg.", "-rf.jpg", "a/b/c.jpg"]  # fmt: skip
+    names = [
+        "../../../etc/cron.d/x.jpg", "..\\..\\x.jpg", "/etc/passwd", "C:\\boot.jpg", "..", "", " ", ".jpg",
+        "$(touch pwned).jpg", "x\r\nSet-Cookie: a=b.jpg", "ü" * 300 + ".jpg", "a" * 4000 + ".jpg",
+        "фото.jpg", "\u202egpj.exe", "CON.jpg", "x.jpg.", "-rf.jpg", "a/b/c.jpg",
+    ]  # fmt: skip
     files = [("photos", (name or " ", photo(n), "image/jpeg")) for n, name in enumerate(names)]
     answer = client.post("/v1/jobs", files=files)
     assert answer.status_code == 202, answer.text

@@ -35,7 +35,7 @@ _TOLD: dict[int | str, dict[str, Any]] = {
 }
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Events `queued`, `running`, `progress`, `retrying`, `succeeded`, `failed`, `cancelled`, "
+        "description": "`queued`, `running`, `progress`, `retrying`, `succeeded`, `failed`, `cancelled` and "
         "`deleted`; `data` is JSON: `job_id`, `at`, `state`, `stage`, `stage_fraction`, `progress`, "
         "`remaining_s` and what the event adds. A comment every 15 s keeps the connection.",
         "content": {"text/event-stream": {"schema": _EVENT}},
