@@ -4,7 +4,7 @@
 
 Starts an API process in a temporary folder, with SQLite, or with a PostgreSQL of its own. States for
     upload     MB/s, growth of the API's memory over idle, /healthz p50 / p99 / max meanwhile
-    clients    p50 / p99 from the last byte of a POST to the head of its answer, with 50 clients at once
+    clients    p50 / p99 from the last byte of a POST to the head of its answer, with 50 clients
     tables     p99 of a list page over HTTP and of a claim, with so many jobs in the table
     listeners  streams that got an event, and how long until the last one had it
 """
@@ -41,7 +41,9 @@ from objectscan.jobs.store import NewJob, submit  # noqa: E402
 from objectscan.settings import settings_from  # noqa: E402
 
 PHOTO_BYTES = 5_000_000
-CLIENTS, POSTS = 50, 200
+CLIENTS, POSTS = 50, 300
+PAUSE_S = 4.0
+"""Mean time between two posts of a client: 12 jobs a second in all, far above what workers can do."""
 
 
 def main() -> int:
@@ -159,13 +161,15 @@ async def many_clients(run: Run) -> dict[str, Any]:
     """Small jobs from many clients; the time counts from the last byte that was sent."""
     photo = b"\xff\xd8\xff\xe0" + bytes(20_000)
     part = b'--b\r\nContent-Disposition: form-data; name="photos"; filename="%d.jpg"\r\n\r\n%s\r\n'
-    whole = b"".join(part % (number, photo) for number in range(3)) + b"--b--\r\n"
+    whole = b"".join(part % (number, photo) for number in range(5)) + b"--b--\r\n"
     kind = {**run.headers, "Content-Type": "multipart/form-data; boundary=b"}
     times: list[float] = []
+    rng = np.random.default_rng(0)
 
     async def client_loop() -> None:
         async with httpx.AsyncClient(base_url=run.base, timeout=60) as client:
             for _ in range(POSTS // CLIENTS):
+                await asyncio.sleep(rng.uniform(0, 2 * PAUSE_S))
                 sent = 0.0
 
                 async def body() -> Any:

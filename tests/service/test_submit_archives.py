@@ -23,12 +23,12 @@ def sent(client, content: bytes, name: str = "photos.zip", **fields):
 
 
 def test_a_zip_becomes_a_job(api, client):
-    content = zipped({f"chair/IMG_{n}.jpg": photo(n) for n in range(3)} | {"chair/.DS_Store": b"x"})
+    content = zipped({f"chair/IMG_{n}.jpg": photo(n) for n in range(5)} | {"chair/.DS_Store": b"x"})
     answer = sent(client, content, preset="preview")
     assert answer.status_code == 202, answer.text
     job = store.get_job(api.service.database, "a", answer.json()["id"])
     stored = sorted(file.key for file in api.service.storage.tenant("a").list(job.input))
-    assert stored == [f"{job.input}/IMG_{n}.jpg" for n in range(3)]
+    assert stored == [f"{job.input}/IMG_{n}.jpg" for n in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_names_that_lead_elsewhere_are_only_text(api, client):
 def test_a_request_over_the_limits_is_refused_early(tmp_path):
     from helpers.api import Api
 
-    with Api(tmp_path, max_request_bytes=40_000, max_file_bytes=9_000, max_files=4).running() as api:
+    with Api(tmp_path, max_request_bytes=60_000, max_file_bytes=9_000, max_files=4).running() as api:
         big = [("photos", ("a.jpg", photo() + bytes(9_000), "image/jpeg"))]
         told = problem(api.client.post("/v1/jobs", files=[*photos(2), *big]), 413, "request_too_large")
         assert told["details"]["max_file_bytes"] == 9_000
         problem(api.client.post("/v1/jobs", files=photos(5)), 413, "request_too_large")
-        huge = [("photos", ("a.jpg", photo() + bytes(60_000), "image/jpeg"))]
+        huge = [("photos", ("a.jpg", photo() + bytes(90_000), "image/jpeg"))]
         problem(api.client.post("/v1/jobs", files=huge), 413, "request_too_large")
 
         def without_length():
