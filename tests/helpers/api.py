@@ -41,7 +41,7 @@ def photo(seed: int = 0, *, size: tuple[int, int] = (96, 72), kind: str = "JPEG"
     return written.getvalue()
 
 
-def photos(count: int = 3, **options: Any) -> list[tuple[str, tuple[str, bytes, str]]]:
+def photos(count: int = 5, **options: Any) -> list[tuple[str, tuple[str, bytes, str]]]:
     """Fields of a multipart request."""
     return [
         ("photos", (f"IMG_{number:02d}.jpg", photo(number, **options), "image/jpeg"))
@@ -49,7 +49,7 @@ def photos(count: int = 3, **options: Any) -> list[tuple[str, tuple[str, bytes, 
     ]
 
 
-def made(client: httpx.Client, count: int = 3, **fields: Any) -> dict[str, Any]:
+def made(client: httpx.Client, count: int = 5, **fields: Any) -> dict[str, Any]:
     """A job of some photos."""
     answer = client.post("/v1/jobs", files=photos(count), data=fields)
     assert answer.status_code == 202, answer.text
@@ -69,9 +69,12 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 class Api:
     """An app in this process, and clients with keys."""
 
-    def __init__(self, folder: Path, **settings: Any):
+    def __init__(self, folder: Path, *, page_folder: Path | None = None, **settings: Any):
+        folder.mkdir(exist_ok=True)
         self.service = Service(folder, **settings)
-        self.app: FastAPI = create_app(self.service.setup)
+        self.app: FastAPI = create_app(
+            self.service.setup, **({} if page_folder is None else {"page_folder": page_folder})
+        )
         self.context = self.app.state.context
         self._clients: list[httpx.Client] = []
 

@@ -33,7 +33,7 @@ def test_the_photos_are_stored_as_they_came(api, client):
     job = store.get_job(api.service.database, "a", made(client)["id"])
     files = api.service.storage.tenant("a")
     stored = {file.key: b"".join(files.get(file.key)) for file in files.list(job.input)}
-    assert stored == {f"{job.input}/IMG_{n:02d}.jpg": photo(n) for n in range(3)}
+    assert stored == {f"{job.input}/IMG_{n:02d}.jpg": photo(n) for n in range(5)}
 
 
 def test_a_worker_is_woken(api, client):
@@ -49,7 +49,7 @@ def test_the_same_promise_gives_the_same_job_and_stores_nothing_twice(api, clien
     assert answers[0] == answers[1]
     uploads = {file.key.split("/")[1] for file in api.service.storage.tenant("a").list("uploads")}
     assert len(uploads) == 1
-    other = client.post("/v1/jobs", files=photos(4), headers={"Idempotency-Key": "k1"})
+    other = client.post("/v1/jobs", files=photos(6), headers={"Idempotency-Key": "k1"})
     problem(other, 422, "idempotency_conflict")
 
 
@@ -130,6 +130,8 @@ def test_a_bad_field_is_refused_and_nothing_is_kept(api, client, fields, status,
 def test_too_few_photos_are_refused_by_their_number(client):
     told = problem(client.post("/v1/jobs", files=photos(2)), 422, "too_few_views")
     assert told["details"]["reason"] == "too_few_images"
+    problem(client.post("/v1/jobs", files=photos(4)), 422, "too_few_views")
+    made(client, 4, options='{"engine": "auto"}')
 
 
 def test_a_file_that_is_no_photo_is_named(client):

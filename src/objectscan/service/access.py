@@ -8,9 +8,10 @@ import time
 import uuid
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from objectscan.errors import RequestTooLarge
+from objectscan.errors import ObjectscanError, RequestTooLarge
 from objectscan.service.handlers import answer_of
 from objectscan.service.request_metrics import RequestMetrics
 
@@ -67,6 +68,11 @@ class Access:
             if status:
                 raise
             await answer_of(error, request_id)(scope, receive, answer)
+        except Exception:
+            if status:
+                raise
+            log.exception("A defect of the service.", extra={"request_id": request_id})
+            await answer_of(ObjectscanError("A defect."), request_id)(scope, receive, answer)
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -100,7 +106,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise _too_large()
+            raise HTTPException(413)  # any other class the framework takes for a body that it can't read
         return message
 
     return counted

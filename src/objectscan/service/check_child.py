@@ -88,13 +88,13 @@ def _carried_out(work: Callable[[Mapping[str, Any]], Mapping[str, Any]], task: M
     try:
         return plain(work(task))
     except ObjectscanError as error:
-        return _error(error.code, error.message, error.hint, plain(error.details))
+        return _told(error.code, error.message, error.hint, plain(error.details))
     except (MemoryError, RecursionError) as problem:
         words = f"The files can't be checked: {type(problem).__name__}."
-        return _error("input_error", words, "Leave out damaged or huge files.", {"reason": "check_failed"})
+        return _told("input_error", words, "Leave out damaged or huge files.", {"reason": "check_failed"})
 
 
-def _error(code: str, message: str, hint: str, details: Mapping[str, Any]) -> Mapping[str, Any]:
+def _told(code: str, message: str, hint: str, details: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"error": {"code": code, "message": message, "hint": hint, "details": details}}
 
 

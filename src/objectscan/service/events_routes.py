@@ -25,18 +25,20 @@ PING_S = 15.0
 _LAST = ("succeeded", "failed", "cancelled", "deleted")
 _BACKLOG = 5000
 _STATES = {"queued": "queued", "started": "running", "progress": "running", "deleted": None}
-LastEventId = Annotated[
-    str | None, Header(max_length=20, description="Of the last event that was received.")
-]
+LastEventId = Annotated[str | None, Header(max_length=20, description="Of the last event that was received.")]
+_EVENT = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+}
 _TOLD: dict[int | str, dict[str, Any]] = {
     204: {"description": "The job is finished and all was told: don't ask again."}
 }
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Events `queued`, `running`, `progress`, `retrying`, `succeeded`, `failed`, `cancelled`, "
-        "`deleted`; `data` is JSON with `job_id`, `at`, `state`, `stage`, `stage_fraction`, `progress`, "
+        "description": "`queued`, `running`, `progress`, `retrying`, `succeeded`, `failed`, `cancelled` and "
+        "`deleted`; `data` is JSON: `job_id`, `at`, `state`, `stage`, `stage_fraction`, `progress`, "
         "`remaining_s` and what the event adds. A comment every 15 s keeps the connection.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,6 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ObjectscanError, _of_ours)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_framework)
-    app.add_exception_handler(Exception, _of_defect)
 
 
 def answer_of(error: ObjectscanError, request_id: str) -> JSONResponse:
@@ -89,9 +89,16 @@ async def _of_framework(request: Request, problem: Exception) -> JSONResponse:
     answer = answer_of(kind(words, hint="See /docs."), _request_id(request))
     for name, value in (problem.headers or {}).items():
         answer.headers[name] = value
+    if problem.status_code == 405:
+        answer.headers["Allow"] = ", ".join(methods_of(request) or ["GET", "HEAD"])
     return answer
 
 
-async def _of_defect(request: Request, problem: Exception) -> JSONResponse:
-    log.error("A defect of the service.", exc_info=problem, extra={"request_id": _request_id(request)})
-    return answer_of(ObjectscanError(f"{type(problem).__name__}: {problem}"), _request_id(request))
+def methods_of(request: Request) -> list[str]:
+    """What an address of the API takes; the framework names the methods of one of its routes only."""
+    found: set[str] = set()
+    for path, calls in request.app.openapi()["paths"].items():
+        pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))
+        if re.fullmatch(pattern, request.url.path):
+            found |= {name.upper() for name in calls}
+    return sorted(found)

@@ -31,6 +31,8 @@ from objectscan.service.multipart import Part, PartLimits, boundary_of, read_par
 from objectscan.storage import TenantStorage
 
 _HEAD_BYTES = 512
+_FEWEST_PLAIN = 5
+"""As in `capture.plain`: with fewer, cameras that were found were wrong more often than right."""
 _PHOTOS, _ARCHIVE = "photos", "archive"
 
 
@@ -108,6 +110,22 @@ def require_enough(files: Sequence[InputFile], min_views: int) -> None:
             f"The request has {len(photos)} photos; at least {min_views} are needed.",
             hint="Take 24 or more, all around the object.", details={"reason": "too_few_images"},
         )  # fmt: skip
+
+
+def require_enough_for(engine: str, files: Sequence[InputFile]) -> None:
+    """Refuse photos whose cameras nobody could find, for an engine that needs them.
+
+    Raises:
+        TooFewViews: Without cameras, this engine needs more.
+    """
+    photos = [file for file in files if not is_camera_file(file.name) and not is_mask(file.name)]
+    has_cameras = any(is_camera_file(file.name) for file in files)
+    if engine == "nvdiffrec" and not has_cameras and len(photos) < _FEWEST_PLAIN:
+        raise TooFewViews(
+            f"The request has {len(photos)} photos without cameras; at least {_FEWEST_PLAIN} are needed.",
+            hint="Take 24 or more, all around the object, or choose the engine auto.",
+            details={"reason": "too_few_images"},
+        )
 
 
 async def require_good_cameras(

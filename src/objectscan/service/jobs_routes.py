@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Query
+from pydantic import BeforeValidator
 
 from objectscan.errors import InputError
 from objectscan.jobs import model, store
@@ -20,7 +22,19 @@ from objectscan.service.job_view import shown_job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-When = Annotated[datetime.datetime | None, Query(description="RFC 3339, such as 2026-11-24T12:00:00Z.")]
+
+def _written_out(value: object) -> object:
+    """Let numbers through to nobody: pydantic would take `0.5` for a time in 1970."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", value, re.ASCII):
+        raise ValueError("is no time in RFC 3339, such as 2026-11-24T12:00:00Z")
+    return value
+
+
+When = Annotated[
+    datetime.datetime | None,
+    BeforeValidator(_written_out),
+    Query(description="RFC 3339, such as 2026-11-24T12:00:00Z."),
+]
 NamedText = Annotated[str | None, Query(max_length=200)]
 
 

@@ -45,7 +45,9 @@ def judge(folder: Path, files: Sequence[str], thumbnails: Path, limits: ImageLim
             words = f"{problem.message} It was left out. {problem.hint}".strip()
             problems.append(Finding("photo_dropped", "warning", words, (name,)))
     findings, is_refused = _of_set(folder, limits)
-    return _answer(photos, [*problems, *(f for f in findings if f.code != "photo_dropped")], is_refused)
+    told = {name for finding in problems for name in finding.photos}
+    others = [f for f in findings if f.code != "photo_dropped" or not told.issuperset(f.photos)]
+    return _answer(photos, [*problems, *others], is_refused)
 
 
 def _looked_at(

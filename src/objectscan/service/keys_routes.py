@@ -26,7 +26,7 @@ def list_keys(context: Shared, key: KeyKeeper) -> schemas.Keys:
     )
 
 
-@router.post("", status_code=201, responses=problems(401, 403, 422), summary="Make a key")
+@router.post("", status_code=201, responses=problems(400, 401, 403, 413, 422), summary="Make a key")
 def make_key(context: Shared, key: KeyKeeper, asked: schemas.KeyRequest) -> schemas.NewKey:
     """A key of the same tenant with some of the caller's scopes. It is shown this once."""
     extra = sorted(set(asked.scopes) - set(key.rules.scopes))

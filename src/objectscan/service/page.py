@@ -7,8 +7,10 @@ import mimetypes
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
 
 from objectscan.errors import NotFound
+from objectscan.service.handlers import methods_of
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 PAGE_FOLDER = _PACKAGE / "web" / "dist"
@@ -39,6 +41,8 @@ def page_router(folder: Path = PAGE_FOLDER) -> APIRouter:
         )
         if found is None and name == "/":
             raise NotFound("The page is not part of this installation.", hint="The API is there: /docs.")
+        if found is None and methods_of(request):
+            raise HTTPException(405)
         if found is None:
             raise NotFound("There is nothing at this address.", hint="See /docs.")
         content, media_type, etag = found

@@ -45,15 +45,19 @@ class JobOptions(Asked):
         default_factory=dict, description="Changes to the preset, by the dotted names of `/v1/options`.",
         examples=[{"budget.faces": 5000}],
     )  # fmt: skip
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="Results repeat for a seed.")
-    priority: int = Field(5, ge=0, le=9, description="9 goes first.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, strict=True, description="Results repeat for a seed.")
+    priority: int = Field(5, ge=0, le=9, strict=True, description="9 goes first.")
     external_id: Text | None = Field(None, description="Your own name for the job.")
     tags: list[Annotated[str, Field(min_length=1, max_length=63)]] = Field(
         default_factory=list, max_length=20, description="To find jobs by."
     )
     notes: Json = Field(default_factory=dict, description="Your own JSON; kept as it is.")
     retention_s: float | None = Field(
-        None, ge=0, le=3.2e9, description="Deleted so long after the end; default: the operator's setting."
+        None,
+        ge=0,
+        le=3.2e9,
+        strict=True,
+        description="Deleted so long after the end; default: the operator's setting.",
     )
 
 
@@ -206,9 +210,10 @@ class KeyRequest(Asked):
     name: str = Field(min_length=1, max_length=200)
     scopes: list[Scope] = Field(min_length=1, max_length=4)
     limits: dict[
-        Literal["requests_per_minute", "max_priority", "retention_s"], Annotated[float, Field(ge=0)]
+        Literal["requests_per_minute", "max_priority", "retention_s"],
+        Annotated[float, Field(ge=0, strict=True)],
     ] = Field(default_factory=dict)
-    expires_in_s: float | None = Field(None, gt=0, le=3.2e9)
+    expires_in_s: float | None = Field(None, gt=0, le=3.2e9, strict=True)
 
 
 class Key(Answer):

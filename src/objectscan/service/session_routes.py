@@ -13,7 +13,7 @@ from objectscan.service.auth import COOKIE, Caller, Shared, make_session
 router = APIRouter(prefix="/v1/session", tags=["session"])
 
 
-@router.post("", status_code=204, responses=problems(401, 422), summary="Sign in")
+@router.post("", status_code=204, responses=problems(400, 401, 413, 422), summary="Sign in")
 def sign_in(request: Request, response: Response, context: Shared, asked: schemas.SessionRequest) -> None:
     """Exchange a key for a session cookie, which no script can read."""
     key = find_key(context.database, context.pepper, asked.key)

@@ -25,6 +25,7 @@ from objectscan.service.inputs import (
     Received,
     first_text,
     receive,
+    require_enough_for,
     upload_folder,
 )
 from objectscan.service.job_view import job_path
@@ -72,6 +73,7 @@ async def create_job(
         received = await receive(request, context, key.tenant)
         try:
             options = options_of(received)
+            require_enough_for(recipe_for(options.preset, options.options).engine, received.files)
         except BaseException:
             await _discard(context, key, received)
             raise
