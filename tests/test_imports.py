@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "workspace": BASE | {"archive"},
     "delivery": BASE | {"mesh", "render", "report", "recipes", "workspace", "stages"},
     "storage": BASE,
+    "client": BASE,
     "jobs": BASE | {"settings", "recipes", "render", "capture", "engines", "stages", "pipeline", "storage"},
     "service": BASE | {"settings", "recipes", "capture", "jobs", "storage"},
     "selection": BASE | {"settings", "recipes", "capture", "engines", "weights"},

@@ -29,7 +29,12 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ NotFound                     nothing is at this address for this tenant
  │  ├ WrongMethod                  the address does not take this method
  │  ├ RequestTooLarge              too many bytes, files or fields in one request
- │  └ UnsupportedType              a file or body of a kind that is not taken
+ │  ├ UnsupportedType              a file or body of a kind that is not taken
+ │  ├ FetchRefused                 an address that this service does not reach for callers
+ │  ├ FetchFailed                  a server that callers named does not give the file
+ │  ├ OffsetConflict               a resumable upload goes on somewhere else
+ │  ├ NotSupported                 this installation has no way to do it
+ │  └ RateLimited                  too many requests by one key
  ├ ReconstructionError             the photos did not work out      exit 3
  │  ├ CamerasNotFound              where the photos were taken from can't be told, or not safely
  │  ├ EmptyForeground              no volume is inside all masks
@@ -47,7 +52,8 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ DatabaseFailed               the database can't be reached or refuses
  │  ├ StorageFailed                the object storage can't be reached or refuses
  │  ├ WorkerLost                   the process that ran the job died
- │  └ TimeLimitReached             the job ran longer than it may
+ │  ├ TimeLimitReached             the job ran longer than it may
+ │  └ ServiceFailed                a service that the client talks to can't be reached, or fails
  ├ ExportError                     a file could not be written      exit 5
  └ Cancelled                       stopped on request               exit 130
 """
@@ -248,6 +254,36 @@ class UnsupportedType(InputError):
     code = "unsupported_type"
 
 
+class FetchRefused(InputError):
+    """An address that callers named is not one that the service reaches for them."""
+
+    code = "fetch_refused"
+
+
+class FetchFailed(InputError):
+    """A server that callers named does not answer, or not with a file that can be used."""
+
+    code = "fetch_failed"
+
+
+class OffsetConflict(InputError):
+    """A resumable upload goes on at another byte, or another request writes to it."""
+
+    code = "offset_conflict"
+
+
+class NotSupported(InputError):
+    """This installation has no way to do it, such as signed uploads without S3."""
+
+    code = "not_supported"
+
+
+class RateLimited(InputError):
+    """A key sent too many requests; `Retry-After` says when to go on."""
+
+    code = "rate_limited"
+
+
 class ReconstructionError(ObjectscanError):
     """The photos did not work out."""
 
@@ -356,6 +392,12 @@ class TimeLimitReached(ResourceError):
     """The job ran longer than it may."""
 
     code = "time_limit_reached"
+
+
+class ServiceFailed(ResourceError):
+    """The service that the client talks to can't be reached, or fails."""
+
+    code = "service_failed"
 
 
 class ExportError(ObjectscanError):

@@ -274,6 +274,30 @@ def api(host: Host = "127.0.0.1", port: Port = 8000, new_key: NewKey = False, as
 
 
 @app.command()
+def submit(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, or a zip.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="With --wait: folder for the results.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until the job has finished.")] = False,
+    server: Annotated[
+        str, typer.Option(envvar="OSCAN_SERVER", help="Address of the service.")
+    ] = "http://127.0.0.1:8000",
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help="File with the key; else OSCAN_KEY has it.")
+    ] = None,
+    preset: Preset = "standard",
+    changes: Changes = None,
+    as_json: Json = False,
+) -> None:
+    """Send photos to a service; with --wait, also fetch the model."""
+    from objectscan.cli import submit as verb
+
+    asked = verb.Submission(photos, out, wait, preset, tuple(changes or ()))
+    verb.run(asked, server, verb.key_from(key_file), output=Output(as_json))
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say whether this machine can run Objectscan, and what to do if not."""
     from objectscan.cli import doctor as verb

@@ -21,12 +21,17 @@ from objectscan.service import (
     photos_routes,
     session_routes,
     submit_routes,
+    uploads_presigned,
+    uploads_tus,
+    webhooks_routes,
 )
 from objectscan.service.access import Access
 from objectscan.service.context import open_context
 from objectscan.service.handlers import install_handlers
 from objectscan.service.openapi import install_openapi
 from objectscan.service.page import PAGE_FOLDER, page_router
+from objectscan.service.rate_limits import RateHeaders
+from objectscan.service.webhooks_delivery import deliver_forever
 
 AREAS: tuple[APIRouter, ...] = (
     submit_routes.router,
@@ -38,6 +43,9 @@ AREAS: tuple[APIRouter, ...] = (
     keys_routes.router,
     info_routes.router,
     health_routes.router,
+    uploads_tus.router,
+    uploads_presigned.router,
+    webhooks_routes.router,
 )
 
 
@@ -58,7 +66,10 @@ def create_app(setup: Setup, *, more: Sequence[APIRouter] = (), page_folder: Pat
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(context.database.upgrade)
         await context.checker.prepare()
+        postman = asyncio.create_task(deliver_forever(context))
         yield
+        postman.cancel()
+        await asyncio.wait([postman])
         await context.hub.close()
         await context.desk.close()
         await context.checker.close()
@@ -74,5 +85,6 @@ def create_app(setup: Setup, *, more: Sequence[APIRouter] = (), page_folder: Pat
         app.include_router(router)
     install_openapi(app)
     app.include_router(page_router(page_folder))
+    app.add_middleware(RateHeaders)
     app.add_middleware(Access, metrics=context.metrics)
     return app

@@ -50,6 +50,7 @@ def caller(
         key = find_key(context.database, context.pepper, bearer.credentials)
         if key is None:
             raise NotAuthenticated("The key is not valid.", hint="Check it, or ask for a new one.")
+        context.rates.count(request, key)
         return key
     if cookie is not None:
         if request.method not in _SAFE_METHODS and request.headers.get(PAGE_HEADER) != "1":
@@ -57,7 +58,9 @@ def caller(
                 "A call by cookie that changes something must come from the page.",
                 hint=f"Send the header {PAGE_HEADER}: 1, or a key.",
             )
-        return open_session(context, cookie)
+        key = open_session(context, cookie)
+        context.rates.count(request, key)
+        return key
     raise NotAuthenticated("No key was sent.", hint="Send Authorization: Bearer KEY.")
 
 

@@ -19,6 +19,7 @@ from objectscan.jobs.sweep import require_room
 from objectscan.service.checker import Checker, CheckLimits
 from objectscan.service.event_hub import EventHub
 from objectscan.service.judge_desk import JudgeDesk
+from objectscan.service.rate_limits import RateLimits, rate_limits
 from objectscan.service.request_metrics import RequestMetrics
 from objectscan.settings import Settings
 from objectscan.storage import Storage, TenantStorage, open_storage
@@ -40,6 +41,7 @@ class Context:
     checker: Checker
     desk: JudgeDesk
     metrics: RequestMetrics
+    rates: RateLimits
     incoming: Path
     """Where archives and photos lie while they are checked."""
     _usage: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -101,7 +103,8 @@ def open_context(setup: Setup) -> Context:
     return Context(
         setup=setup, database=database, storage=storage, pepper=pepper, wake=wake_app(setup),
         hub=EventHub(database, most=int(settings["max_listeners"])), checker=checker,
-        desk=JudgeDesk(storage, checker, incoming), metrics=RequestMetrics(), incoming=incoming,
+        desk=JudgeDesk(storage, checker, incoming), metrics=RequestMetrics(),
+        rates=rate_limits(setup), incoming=incoming,
     )  # fmt: skip
 
 

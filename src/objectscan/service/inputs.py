@@ -206,15 +206,19 @@ async def _store_photo(
     given = part.filename or ""
     name = stored_name(given, taken)
     most = context.number("max_camera_file_bytes" if is_camera_file(name) else "max_file_bytes")
-    checked = _checked(part.chunks(), given, most, must_be_picture=not is_camera_file(name))
+    checked = checked_chunks(part.chunks(), given, most, must_be_picture=not is_camera_file(name))
     written = await storage.put_stream(f"{photos_folder(input_id)}/{name}", checked)
     return InputFile(name, written.size_bytes, written.sha256)
 
 
-async def _checked(
+async def checked_chunks(
     chunks: AsyncIterator[bytes], given: str, most: int, *, must_be_picture: bool
 ) -> AsyncIterator[bytes]:
-    """The bytes, as long as they begin like a picture and are not too many."""
+    """The bytes, as long as they begin like a picture and are not too many.
+
+    Raises:
+        UnsupportedType, RequestTooLarge: They do not, or are.
+    """
     count = 0
     async for chunk in chunks:
         if count == 0 and must_be_picture:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Header, Request, Response
 from pydantic import ValidationError
 
-from objectscan.errors import BadRequest, InputError, NotAllowed, RequestTooLarge, UnsupportedType
+from objectscan.errors import BadRequest, InputError, NotAllowed, RequestTooLarge
 from objectscan.jobs import store
 from objectscan.jobs.keys import ApiKey
 from objectscan.jobs.queue import publish_wake
@@ -24,8 +24,6 @@ from objectscan.service.handlers import details_of
 from objectscan.service.inputs import (
     Received,
     first_text,
-    input_files,
-    input_folder,
     receive,
     require_enough_for,
     upload_folder,
@@ -35,6 +33,9 @@ from objectscan.service.jobs_routes import full_view
 from objectscan.service.judge_desk import JudgedFolder
 from objectscan.service.openapi import CREATE_BODY, INPUT_BODY
 from objectscan.service.photos_routes import shown_input
+from objectscan.service.uploads_presigned import require_arrived
+from objectscan.service.uploads_tus import from_uploads
+from objectscan.service.uploads_urls import from_urls
 
 router = APIRouter(tags=["jobs"])
 
@@ -111,14 +112,8 @@ async def create_input(request: Request, response: Response, context: Shared, ke
     return await shown_input(context, folder, received.id)
 
 
-async def from_input(context: Context, key: ApiKey, value: Any) -> str:
-    """The folder of an upload. See `Source`."""
-    files = await asyncio.to_thread(input_files, context, key.tenant, str(value))
-    return input_folder(str(value), [file.name for file in files])
-
-
-SOURCES: dict[str, Source] = {"input": from_input}
-"""By the JSON field that names the photos; other areas add theirs."""
+SOURCES: dict[str, Source] = {"input": require_arrived, "urls": from_urls, "upload_ids": from_uploads}
+"""By the JSON field that names the photos."""
 
 
 def options_of(received: Received) -> schemas.JobOptions:
@@ -154,8 +149,6 @@ async def _from_json(
         raise InputError(
             f"The request names {len(named)} sources of photos.", hint="Give one of input, urls, upload_ids."
         )
-    if named[0] not in SOURCES:
-        raise UnsupportedType(f"This service takes no '{named[0]}'.", hint="Send the photos themselves.")
     folder = await SOURCES[named[0]](context, key, getattr(asked, named[0]))
     options = schemas.JobOptions(**{n: getattr(asked, n) for n in schemas.JobOptions.model_fields})
     return options, folder, {"json": values}
