@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ _CONFIG = Path(__file__).with_name("schemathesis.toml")
 def run(api: Api, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(_CONFIG), "run",
-        f"{api.base}/openapi.json", "--checks", "all", "--max-examples", "5", "--seed", "7", "--workers", "2",
+        f"{api.base}/openapi.json", "--checks", "all", "--max-examples", "2", "--seed", "7", "--workers", "2",
         "--phases", "examples,coverage,fuzzing", "--generation-database", "none", "--no-color",
         *arguments,
     ]  # fmt: skip
@@ -45,4 +46,6 @@ def test_the_service_does_what_its_description_says(tmp_path, who):
         key = ("--header", f"Authorization: Bearer {api.key(scopes=SCOPES)}") if who == "with a key" else ()
         done = run(api, tmp_path, *key)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
-    assert "No issues found" in done.stdout
+    tested = re.search(r"Tested: (\d+)", done.stdout)
+    assert tested is not None and int(tested.group(1)) >= 31
+    assert "Failures:" not in done.stdout
