@@ -18,7 +18,7 @@ def command(*words: str) -> int:
 def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
-    for number in range(3):
+    for number in range(5):
         (folder / f"{number}.jpg").write_bytes(photo(number))
     return folder
 

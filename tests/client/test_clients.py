@@ -44,7 +44,7 @@ def client(api):
 def folder(tmp_path):
     made = tmp_path / "photos"
     (made / "masks").mkdir(parents=True)
-    for number in range(3):
+    for number in range(5):
         (made / f"IMG_{number}.jpg").write_bytes(photo(number))
     (made / ".hidden").write_bytes(b"x")
     return made
@@ -87,7 +87,7 @@ def test_a_large_set_goes_by_resumable_upload(client, folder, monkeypatch):
     job = client.submit(
         folder, JobOptions(preset="preview"), on_sent=lambda sent, total: seen.append((sent, total))
     )
-    assert job.state == "queued" and len(seen) == 3 and seen[-1][0] == seen[-1][1]
+    assert job.state == "queued" and len(seen) == 5 and seen[-1][0] == seen[-1][1]
 
 
 def test_an_upload_goes_on_after_a_broken_piece(api, client, folder, monkeypatch):

@@ -27,7 +27,10 @@ def run(api: Api, folder: Path, *arguments: str) -> subprocess.CompletedProcess[
         "--phases", "examples,coverage,fuzzing", "--generation-database", "none", "--no-color",
         *arguments,
     ]  # fmt: skip
-    variables = {**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(folder)}
+    variables = {
+        **os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(folder), "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
+        "PYTHONPATH": str(_CONFIG.parent),
+    }  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder, env=variables)
 
 

@@ -114,7 +114,7 @@ def test_what_is_no_picture_is_refused_and_the_others_stay(client):
 
 def test_files_over_the_limit_and_broken_headers_are_refused(client):
     problem(begin(client, "a.jpg", 10**9), 413, "request_too_large")
-    problem(begin(client, "a.jpg", 5, **{"Upload-Metadata": "filename !!!"}), 400, "bad_request")
+    problem(begin(client, "a.jpg", 5, **{"Upload-Metadata": "filename !!!"}), 422, "input_error")
     problem(begin(client, "a.jpg", 5, **{"Tus-Resumable": "0.2"}), 400, "bad_request")
     url = begin(client, "a.jpg", 5).headers["location"]
     answer = client.patch(

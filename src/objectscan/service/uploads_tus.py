@@ -44,7 +44,9 @@ _BODY = {
         "content": {"application/offset+octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     }
 }
-Resumable = Annotated[str, Header(description="The protocol's version: 1.0.0.", examples=["1.0.0"])]
+Resumable = Annotated[
+    str, Header(description="The protocol's version.", json_schema_extra={"enum": [_VERSION]})
+]
 
 
 @router.post(
@@ -163,7 +165,7 @@ def name_in(metadata: str) -> str:
     """The file's name in `Upload-Metadata`.
 
     Raises:
-        BadRequest: There is none.
+        InputError: There is none.
     """
     for pair in metadata.split(","):
         word, _, value = pair.strip().partition(" ")
@@ -171,10 +173,10 @@ def name_in(metadata: str) -> str:
             try:
                 name = base64.b64decode(value, validate=True).decode("utf-8")
             except (binascii.Error, UnicodeDecodeError) as problem:
-                raise BadRequest("The file's name in Upload-Metadata can't be read.") from problem
+                raise InputError("The file's name in Upload-Metadata can't be read.") from problem
             if name and len(name) <= 500:
                 return name
-    raise BadRequest("Upload-Metadata has no filename.", hint="Send `filename BASE64-OF-THE-NAME`.")
+    raise InputError("Upload-Metadata has no filename.", hint="Send `filename BASE64-OF-THE-NAME`.")
 
 
 def _create(
