@@ -43,7 +43,7 @@ def photo_facts(photo: PlainPhoto) -> PhotoFacts:
     Raises:
         UnreadableImage: The normalised picture is gone.
     """
-    gray = _gray(photo)
+    gray = small_gray(photo)
     median = float(np.median(gray)) / 255.0
     return PhotoFacts(
         photo.name,
@@ -64,7 +64,8 @@ def sharpness(gray: Gray) -> float:
     return float(1.0 - after[strongest].sum() / max(float(before[strongest].sum()), 1e-6))
 
 
-def _gray(photo: PlainPhoto) -> Gray:
+def small_gray(photo: PlainPhoto) -> Gray:
+    """The photo in grey, 0 to 255, with a longer side of at most `thresholds.EDGE_PX`."""
     # A quarter or half of a large JPEG is decoded for a quarter or half of the time.
     factor = max(photo.size) // thresholds.EDGE_PX
     flag = {0: cv2.IMREAD_GRAYSCALE, 1: cv2.IMREAD_GRAYSCALE, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}.get(
