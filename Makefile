@@ -7,7 +7,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3 python; do \
 BIN := .venv/bin
 SAMPLE := samples/rocket
 OUT ?= out/sample
-PRESET ?= standard
+PRESET ?= preview
 
 .PHONY: setup run test test-gpu lint types fmt bench docs lock clean
 

@@ -30,8 +30,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from helpers import photographs as made
 from objectscan.capture.photoset import SolvedCameras
+from objectscan.capture.samples import photographs as made
 from objectscan.capture.solve import SolveLimits, solve_cameras
 from objectscan.capture.solve.agreement import camera_radius, robust_similarity
 from objectscan.errors import CamerasNotFound

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import trimesh
 from scipy.spatial import cKDTree
 
@@ -70,7 +71,14 @@ def one_side(capture: Capture) -> tuple[Capture, np.ndarray]:
 def stand_in(capture: Capture, towards: np.ndarray, recipe: Recipe) -> Reconstruction:
     """What a generator might give: the hull, bent, without its back, painted grey."""
     quiet = replace(recipe, stereo=replace(recipe.stereo, enabled=False))
-    start = starting_surface(capture, quiet, seed=0, report=ignore_progress, checkpoints=NoCheckpoints())
+    start = starting_surface(
+        capture,
+        quiet,
+        seed=0,
+        report=ignore_progress,
+        checkpoints=NoCheckpoints(),
+        device=torch.device("cpu"),
+    )
     hull = SurfaceGrid(start, replace(recipe.shape, resolutions=(80,))).mesh()
     diagonal = float(np.linalg.norm(start.box[1] - start.box[0]))
     rng = np.random.default_rng(5)

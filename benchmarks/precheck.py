@@ -1,81 +1,84 @@
-"""What the pre-check costs and says of photo sets, beside what the solve then does.
+"""What photos are judged to be before their cameras are solved: measures, verdict and cost of each folder.
 
-    python benchmarks/precheck.py [--solved FILE] FOLDER [FOLDER ...]
+    python benchmarks/precheck.py FOLDER [FOLDER ...]
 
-Each folder holds plain photos (a folder `images` in it is used if there is one). FILE has one JSON object a
-line: {"name", "got": "accept" | "reject", "got_reason"}, as `photo_sets.py` prints them; sets that it lacks
-have no verdict of the solve. Prints one JSON object a set: seconds and CPU seconds of reading, of judging
-photos one by one and of matching them, the findings, the refusal if any, the measures, the solve's verdict.
+One JSON line a folder. `ties_median` is the median over photos of the matches with the second-best partner;
+shares are medians over, or parts of, the strongest pairs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
+import resource
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
-from objectscan.capture.checks import judge_overlaps, judge_photos
-from objectscan.capture.checks.thresholds import EDGE_PX
+import numpy as np
+
+from objectscan.capture.checks import judge_photos, photo_facts
+from objectscan.capture.checks import thresholds as limit
+from objectscan.capture.checks.quick_matches import quick_matches
 from objectscan.capture.gather import gather
 from objectscan.capture.limits import DEFAULT_LIMITS
-from objectscan.errors import InputError
+from objectscan.capture.photoset import PhotoSet
+from objectscan.capture.plain import require_enough
+from objectscan.capture.solve.graph import groups_of, planar_share, rotation_share, second_best, static_share
+from objectscan.errors import ObjectscanError
 
-Result = TypeVar("Result")
+
+def processor_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--solved", type=Path)
-    arguments = parser.parse_args()
-    lines = arguments.solved.read_text("utf-8").splitlines() if arguments.solved else []
-    solved = {row["name"]: row for row in map(json.loads, lines) if "name" in row}
-    for folder in arguments.folders:
-        row = row_of(folder)
-        told = solved.get(row["name"])
-        row["solve"] = told and (told["got_reason"] or told["got"])
-        print(json.dumps(row), flush=True)
-    return 0
+def measures(photos: PhotoSet) -> dict[str, float]:
+    """The numbers behind the findings on overlap."""
+    features = [photo_facts(photo)[1] for photo in photos.photos]
+    matches = quick_matches([photo.name for photo in photos.photos], features)
+    scales = {photo.name: min(1.0, limit.EDGE_PX / max(photo.size)) for photo in photos.photos}
+    focals = {p.name: p.focal_prior_px and p.focal_prior_px * scales[p.name] for p in photos.photos}
+    sizes = {
+        p.name: (int(p.size[0] * scales[p.name]), int(p.size[1] * scales[p.name])) for p in photos.photos
+    }
+    return {
+        "groups": [len(group) for group in groups_of(matches, limit.LINK_MATCHES)],
+        "ties_median": float(np.median([*second_best(matches).values()])),
+        "static": round(static_share(matches), 3),
+        "turned": round(rotation_share(matches, focals, sizes), 3),
+        "planar": round(planar_share(matches), 3),
+    }
 
 
 def row_of(folder: Path) -> dict:
-    """Cost and verdict of the pre-check of one set."""
-    photos_in = folder / "images" if (folder / "images").is_dir() else folder
-    limits = replace(DEFAULT_LIMITS, max_edge_px=EDGE_PX)
-    row: dict = {"name": folder.name, "seconds": {}, "cpu_seconds": {}}
+    limits = replace(DEFAULT_LIMITS, max_edge_px=limit.EDGE_PX)  # As `objectscan inspect` reads them.
+    row: dict = {"set": folder.name if folder.name != "images" else folder.parent.name}
     with tempfile.TemporaryDirectory() as work:
+        began, began_cpu = time.perf_counter(), processor_s()
         try:
-            photos = timed(row, "read", lambda: gather(photos_in, Path(work), limits))
-        except InputError as problem:
-            return {**row, "refused": problem.details.get("reason", problem.code), "findings": []}
-        judgement = timed(row, "photos", lambda: judge_photos(photos))
-        row |= {"photos": len(photos.photos), "refused": judgement.reason}
-        findings = [*photos.findings, *judgement.findings]
-        if judgement.reason is None:
-            overlaps = timed(row, "overlaps", lambda: judge_overlaps(photos))
-            findings += overlaps.findings
-            row["refused"] = overlaps.refusal.code if overlaps.refusal else None
-            row["groups"] = [len(group) for group in overlaps.groups]
-            row["weakest_second_best"] = min(overlaps.second_best.values())
-            for measure in ("static_share", "turned_share", "planar_share"):
-                row[measure] = round(getattr(overlaps, measure), 2)
-    return row | {"findings": [[one.code, one.severity, len(one.photos)] for one in findings]}
+            photos = gather(folder, Path(work), limits)
+            row["gather_s"] = round(time.perf_counter() - began, 2)
+            require_enough(photos)
+            judgement = judge_photos(photos)
+        except ObjectscanError as error:
+            return {**row, "verdict": "refused", "reason": error.details.get("reason", error.code)}
+        row |= {
+            "seconds": round(time.perf_counter() - began, 2),
+            "processor_s": round(processor_s() - began_cpu, 2),
+        }
+        findings = {finding.code: finding.severity for finding in (*photos.findings, *judgement.findings)}
+        row |= {"photos": len(photos.photos), "verdict": "refused" if judgement.reason else "go on"}
+        return {**row, "reason": judgement.reason, "findings": findings, **measures(photos)}
 
 
-def timed(row: dict, step: str, work: Callable[[], Result]) -> Result:
-    """The result of `work`; its wall and CPU time go into the row."""
-    began, cpu_began = time.perf_counter(), time.process_time()
-    result = work()
-    row["seconds"][step] = round(time.perf_counter() - began, 2)
-    row["cpu_seconds"][step] = round(time.process_time() - cpu_began, 2)
-    return result
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path)
+    for folder in parser.parse_args().folders:
+        print(json.dumps(row_of(folder)), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -30,7 +30,9 @@ ALLOWED: dict[str, set[str]] = {
     "workspace": BASE | {"archive"},
     "delivery": BASE | {"mesh", "render", "report", "recipes", "workspace", "stages"},
     "storage": BASE,
+    "client": BASE,
     "jobs": BASE | {"settings", "recipes", "render", "capture", "engines", "stages", "pipeline", "storage"},
+    "service": BASE | {"settings", "recipes", "capture", "jobs", "storage"},
     "selection": BASE | {"settings", "recipes", "capture", "engines", "weights"},
     "pipeline": BASE
     | {"settings", "recipes", "capture", "engines", "mesh", "render", "report", "memory", "archive", "stages"}
@@ -127,7 +129,8 @@ print(time.process_time() - began, *[name for name in {HEAVY} if name in sys.mod
 
 
 @pytest.mark.parametrize(
-    "module", ["capture", "settings", "recipes", "errors", "types", "cli.main", "cli.model_verbs"]
+    "module",
+    ["capture", "settings", "recipes", "errors", "types", "cli.main", "cli.model_verbs", "service.app"],
 )
 def test_a_part_that_computes_no_gradients_loads_no_torch(module: str):
     loaded = run_python(f"import sys, objectscan.{module}; print('torch' in sys.modules)")

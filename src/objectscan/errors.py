@@ -22,7 +22,19 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ UnknownKey                   no such API key for this tenant
  │  ├ WrongState                   the job's state does not allow it
  │  ├ IdempotencyConflict          the key was used for another request
- │  └ QuotaExceeded                the tenant has no room left
+ │  ├ QuotaExceeded                the tenant has no room left
+ │  ├ BadRequest                   a request that can't be read
+ │  ├ NotAuthenticated             no key, or one that is not valid
+ │  ├ NotAllowed                   the key's rules do not allow it
+ │  ├ NotFound                     nothing is at this address for this tenant
+ │  ├ WrongMethod                  the address does not take this method
+ │  ├ RequestTooLarge              too many bytes, files or fields in one request
+ │  ├ UnsupportedType              a file or body of a kind that is not taken
+ │  ├ FetchRefused                 an address that this service does not reach for callers
+ │  ├ FetchFailed                  a server that callers named does not give the file
+ │  ├ OffsetConflict               a resumable upload goes on somewhere else
+ │  ├ NotSupported                 this installation has no way to do it
+ │  └ RateLimited                  too many requests by one key
  ├ ReconstructionError             the photos did not work out      exit 3
  │  ├ CamerasNotFound              where the photos were taken from can't be told, or not safely
  │  ├ EmptyForeground              no volume is inside all masks
@@ -40,7 +52,8 @@ ObjectscanError                    code, message for a person, hint, details (JS
  │  ├ DatabaseFailed               the database can't be reached or refuses
  │  ├ StorageFailed                the object storage can't be reached or refuses
  │  ├ WorkerLost                   the process that ran the job died
- │  └ TimeLimitReached             the job ran longer than it may
+ │  ├ TimeLimitReached             the job ran longer than it may
+ │  └ ServiceFailed                a service that the client talks to can't be reached, or fails
  ├ ExportError                     a file could not be written      exit 5
  └ Cancelled                       stopped on request               exit 130
 """
@@ -199,6 +212,78 @@ class QuotaExceeded(InputError):
     code = "quota_exceeded"
 
 
+class BadRequest(InputError):
+    """A request to the service can't be read, such as broken JSON or a multipart body that ends early."""
+
+    code = "bad_request"
+
+
+class NotAuthenticated(InputError):
+    """A request to the service has no key, or one that is not valid."""
+
+    code = "not_authenticated"
+
+
+class NotAllowed(InputError):
+    """The key is valid, but its rules do not allow the request."""
+
+    code = "not_allowed"
+
+
+class NotFound(InputError):
+    """There is nothing at the address, or it is another tenant's."""
+
+    code = "not_found"
+
+
+class WrongMethod(InputError):
+    """The address does not take the request's method."""
+
+    code = "wrong_method"
+
+
+class RequestTooLarge(InputError):
+    """A request has too many bytes, files or fields."""
+
+    code = "request_too_large"
+
+
+class UnsupportedType(InputError):
+    """A file or a request body is of a kind that the service does not take."""
+
+    code = "unsupported_type"
+
+
+class FetchRefused(InputError):
+    """An address that callers named is not one that the service reaches for them."""
+
+    code = "fetch_refused"
+
+
+class FetchFailed(InputError):
+    """A server that callers named does not answer, or not with a file that can be used."""
+
+    code = "fetch_failed"
+
+
+class OffsetConflict(InputError):
+    """A resumable upload goes on at another byte, or another request writes to it."""
+
+    code = "offset_conflict"
+
+
+class NotSupported(InputError):
+    """This installation has no way to do it, such as signed uploads without S3."""
+
+    code = "not_supported"
+
+
+class RateLimited(InputError):
+    """A key sent too many requests; `Retry-After` says when to go on."""
+
+    code = "rate_limited"
+
+
 class ReconstructionError(ObjectscanError):
     """The photos did not work out."""
 
@@ -307,6 +392,12 @@ class TimeLimitReached(ResourceError):
     """The job ran longer than it may."""
 
     code = "time_limit_reached"
+
+
+class ServiceFailed(ResourceError):
+    """The service that the client talks to can't be reached, or fails."""
+
+    code = "service_failed"
 
 
 class ExportError(ObjectscanError):

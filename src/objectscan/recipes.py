@@ -40,9 +40,9 @@ class ShapeOptions:
     isosurface: Literal["flexicubes", "dmtet"] = "flexicubes"
     resolutions: tuple[int, ...] = (64, 112)
     """Grid cells along the longest side of the bounds, coarse to fine."""
-    image_edges_px: tuple[int, ...] = (128, 256)
+    image_edges_px: tuple[int, ...] = (192, 384)
     """Longer image side at each level of `resolutions`."""
-    steps: tuple[int, ...] = (300, 650)
+    steps: tuple[int, ...] = (350, 800)
     """Optimisation steps at each level."""
     views_per_step: int = 4
 
@@ -119,7 +119,7 @@ PREVIEW = replace(
     STANDARD,
     preset="preview",
     stereo=StereoOptions(image_edge_px=160, neighbours=3),
-    shape=ShapeOptions(resolutions=(48, 80), image_edges_px=(128, 192), steps=(100, 130)),
+    shape=ShapeOptions(resolutions=(48, 80), image_edges_px=(128, 256), steps=(120, 200)),
     refine=RefineOptions(image_edge_px=384, steps=100),
     generative=GenerativeOptions(structure_steps=12, photos=8),
     budget=Budget(faces=12_000, texture_size_px=1024),
@@ -128,7 +128,7 @@ HIGH = replace(
     STANDARD,
     preset="high",
     stereo=StereoOptions(image_edge_px=512, neighbours=6),
-    shape=ShapeOptions(resolutions=(64, 96, 144), image_edges_px=(128, 256, 512), steps=(300, 600, 600)),
+    shape=ShapeOptions(resolutions=(64, 96, 144), image_edges_px=(192, 384, 768), steps=(400, 800, 800)),
     refine=RefineOptions(image_edge_px=2048, steps=3000),
     budget=Budget(faces=100_000, texture_size_px=2048),
 )

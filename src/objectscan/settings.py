@@ -101,6 +101,29 @@ SETTINGS: tuple[Setting, ...] = (
             "limit."),
     Setting("tenant_max_waiting", 1000, "jobs", "Jobs that one tenant may have waiting; 0 means no "
             "limit."),
+    Setting("max_request_bytes", 500_000_000, "bytes", "Largest request that the service takes.", least=1),
+    Setting("max_files", 1000, "files", "Most files in one request.", least=1),
+    Setting("max_archive_entries", 2000, "files", "Most files in an uploaded zip.", least=1),
+    Setting("max_archive_bytes", 1_000_000_000, "bytes", "Most that an uploaded zip may unpack to.", least=1),
+    Setting("max_archive_ratio", 100.0, "ratio", "Unpacked to packed size above which a zip is taken for a "
+            "bomb.", least=1),
+    Setting("check_memory_bytes", 6_000_000_000, "bytes", "Address space of the process in which "
+            "uploads are decoded, unpacked and judged.", least=1_000_000_000),
+    Setting("check_time_limit_s", 300.0, "seconds", "How long that process may work on one upload.", least=1),
+    Setting("check_processes", 2, "processes", "Most such processes at once.", least=1),
+    Setting("link_s", 900.0, "seconds", "How long a signed link to a result works.", least=1),
+    Setting("session_s", 604_800.0, "seconds", "How long the page's session lasts.", least=1),
+    Setting("max_listeners", 5000, "listeners", "Most live event streams of one API process.", least=1),
+    Setting("fetch_allowed_networks", "", "networks",
+            "Networks that are not public and yet may be fetched from and get webhooks, "
+            "such as 10.1.0.0/16,fd00::/8."),
+    Setting("fetch_ports", "80,443", "ports", "Ports that may be fetched from and get webhooks."),
+    Setting("fetch_timeout_s", 120.0, "seconds", "How long fetching one photo by URL may take.", least=1),
+    Setting("upload_retention_s", 86_400.0, "seconds", "Resumable uploads that no job took "
+            "are deleted after this time.", least=1),
+    Setting("requests_per_minute", 1200, "requests",
+            "Requests of one key a minute, unless the key says otherwise; 0 means no lim"
+            "it."),
 )  # fmt: skip
 _IMAGE_LIMITS = (
     "max_pixels", "max_file_bytes", "max_camera_file_bytes", "max_views", "min_views", "min_side_px",

@@ -33,13 +33,21 @@ def look_at_origin(angle: float) -> np.ndarray:
     return world_from_camera
 
 
+def cells(seed, columns, rows):
+    """Squares of 4 px in random colours."""
+    small = np.random.default_rng(seed).integers(30, 230, (rows, columns, 3), np.uint8)
+    return small.repeat(4, axis=0).repeat(4, axis=1)
+
+
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
+    """A patch that moves before a background that moves half as fast."""
+    folder, back, front = tmp_path / "photos", cells(0, 60, 30), cells(1, 18, 14)
     folder.mkdir()
     for k in range(8):
-        cells = np.random.default_rng(k).integers(30, 230, (30, 40, 3), np.uint8)
-        Image.fromarray(cells.repeat(4, axis=0).repeat(4, axis=1)).save(folder / f"img_{k}.png")
+        picture = back[:, 4 * k : 4 * k + 160].copy()
+        picture[30:86, 20 + 8 * k : 92 + 8 * k] = front
+        Image.fromarray(picture).save(folder / f"img_{k}.png")
     (folder / "readme.txt").write_text("not a photo")
     return folder
 

@@ -21,7 +21,7 @@ from objectscan.recipes import recipe_for
 @pytest.fixture(scope="module")
 def pictures() -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    return [photograph(box_on_a_table(), shot, rng=rng) for shot in ring(5, size=(320, 240))]
+    return [photograph(box_on_a_table(), shot, rng=rng) for shot in ring(5, size=(320, 240), arc_deg=60.0)]
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[dict]]:

@@ -131,9 +131,9 @@ def test_more_jobs_than_a_batch_expire_in_one_sweep(service, monkeypatch):
 def test_a_tenant_over_its_quota_is_told_the_numbers(service):
     put(service, "uploads/1/a.jpg")
     part = service.storage.tenant("a")
-    require_room(part, 5, 10)
-    require_room(part, 10**15, 0)
+    require_room(part.usage_bytes(), 5, 10)
+    require_room(part.usage_bytes(), 10**15, 0)
     with pytest.raises(QuotaExceeded) as told:
-        require_room(part, 6, 10)
+        require_room(part.usage_bytes(), 6, 10)
     assert told.value.details == {"used_bytes": 5, "more_bytes": 6, "quota_bytes": 10}
-    require_room(service.storage.tenant("b"), 6, 10)
+    require_room(service.storage.tenant("b").usage_bytes(), 6, 10)

@@ -10,7 +10,7 @@ import numpy as np
 
 from objectscan.capture import CaptureSummary, ImageLimits, ingest, inspect_capture
 from objectscan.capture.archives import is_archive, unpack_photos
-from objectscan.capture.checks import Judgement, Overlaps, judge_overlaps, judge_photos, thresholds
+from objectscan.capture.checks import Judgement, judge_photos, thresholds
 from objectscan.capture.gather import gather
 from objectscan.capture.photoset import PhotoSet
 from objectscan.capture.plain import is_plain
@@ -29,7 +29,7 @@ def run(photos: Path, *, settings: Settings, output: Output) -> None:
 
 
 def _run_plain(photos: Path, limits: ImageLimits, output: Output) -> None:
-    """What each photo is worth by itself, and how they hang together; cameras are not looked for."""
+    """What each photo is worth by itself and beside the others; where they were taken is not looked for."""
     with tempfile.TemporaryDirectory(prefix="objectscan-inspect-") as folder:
         work = Path(folder)
         # No check looks at more pixels; a JPEG of 12 megapixels is then decoded at a quarter.
@@ -37,8 +37,7 @@ def _run_plain(photos: Path, limits: ImageLimits, output: Output) -> None:
         unpacked = unpack_photos(photos, work / "unpacked") if is_archive(photos) else photos
         photo_set = gather(unpacked, work, small)
         judgement = judge_photos(photo_set)
-        overlaps = None if judgement.reason else judge_overlaps(photo_set)
-    findings = (*photo_set.findings, *judgement.findings, *(overlaps.findings if overlaps else ()))
+    findings = (*photo_set.findings, *judgement.findings)
     for finding in findings:
         output.finding(finding)
     for facts in judgement.photos:
@@ -46,34 +45,19 @@ def _run_plain(photos: Path, limits: ImageLimits, output: Output) -> None:
         values = {**dataclasses.asdict(facts), "findings": named}
         text = f"{facts.name:<30} sharpness {facts.sharpness:.2f}  details {facts.keypoints:>3}  "
         output.event("photo", values, text + (", ".join(named) or "good"))
-    refused = _refused(judgement, overlaps)
-    summary: dict[str, object] = {
-        "photos": len(judgement.photos),
-        "ordered": photo_set.is_ordered,
-        "refused": refused,
-    }
-    if overlaps is not None:
-        values = dataclasses.asdict(overlaps)
-        del values["findings"]
-        summary["overlaps"] = values
-    output.event("summary", summary, _plain_in_words(photo_set, refused))
-
-
-def _refused(judgement: Judgement, overlaps: Overlaps | None) -> str | None:
-    if judgement.reason is not None or overlaps is None or overlaps.refusal is None:
-        return judgement.reason
-    return overlaps.refusal.code
+    summary = {"photos": len(judgement.photos), "ordered": photo_set.is_ordered, "refused": judgement.reason}
+    output.event("summary", summary, _plain_in_words(photo_set, judgement))
 
 
 def _named(photo: str, findings: tuple[Finding, ...]) -> list[str]:
     return [finding.code for finding in findings if photo in finding.photos and finding.severity != "info"]
 
 
-def _plain_in_words(photos: PhotoSet, refused: str | None) -> str:
+def _plain_in_words(photos: PhotoSet, judgement: Judgement) -> str:
     widths, heights = np.array([photo.file_size or photo.size for photo in photos.photos]).T
     sizes = f"{widths.min()} x {heights.min()} to {widths.max()} x {heights.max()}"
     order = "by time or number" if photos.is_ordered else "without a known order"
-    can = f"refused: {refused}" if refused else "cameras can be looked for: `reconstruct`"
+    can = f"refused: {judgement.reason}" if judgement.reason else "cameras can be looked for: `reconstruct`"
     rows = (("Photos", f"{len(photos.photos)}, {sizes} pixels, {order}"), ("So", can))
     return "\n".join(f"{name:<11}{text}" for name, text in rows)
 

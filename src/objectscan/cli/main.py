@@ -244,6 +244,59 @@ def worker(
         raise typer.Exit(code)
 
 
+Host = Annotated[str, typer.Option(help="Address to open; others than loopback need a key first.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to open.")]
+NewKey = Annotated[bool, typer.Option("--new-key", help="Make a key that may do everything, and show it.")]
+
+
+@app.command()
+def serve(
+    host: Host = "127.0.0.1", port: Port = 8000,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Worker processes; default: one for each GPU, or one.")
+    ] = None,
+    new_key: NewKey = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """The whole service on this machine: API, page and workers, until SIGTERM. Logs go to stderr."""
+    settings = machine_settings()
+    from objectscan.cli import serve as verb
+
+    verb.serve(host, port, workers, new_key=new_key, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def api(host: Host = "127.0.0.1", port: Port = 8000, new_key: NewKey = False, as_json: Json = False) -> None:
+    """The API and the page alone, for clusters; workers run elsewhere."""
+    settings = machine_settings()
+    from objectscan.cli import serve as verb
+
+    verb.api(host, port, new_key=new_key, settings=settings, output=Output(as_json))
+
+
+@app.command()
+def submit(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, or a zip.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="With --wait: folder for the results.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until the job has finished.")] = False,
+    server: Annotated[
+        str, typer.Option(envvar="OSCAN_SERVER", help="Address of the service.")
+    ] = "http://127.0.0.1:8000",
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help="File with the key; else OSCAN_KEY has it.")
+    ] = None,
+    preset: Preset = "standard",
+    changes: Changes = None,
+    as_json: Json = False,
+) -> None:
+    """Send photos to a service; with --wait, also fetch the model."""
+    from objectscan.cli import submit as verb
+
+    asked = verb.Submission(photos, out, wait, preset, tuple(changes or ()))
+    verb.run(asked, server, verb.key_from(key_file), output=Output(as_json))
+
+
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say whether this machine can run Objectscan, and what to do if not."""

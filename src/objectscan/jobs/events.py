@@ -13,6 +13,8 @@ from objectscan.jobs.model import events
 
 Kind = Literal["queued", "started", "progress", "succeeded", "failed", "cancelled", "deleted"]
 
+_TENANTS_AT_ONCE = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -46,6 +48,18 @@ def events_after(
         found = found.where(events.c.job_id == job_id)
     with database.reading() as connection:
         return [Event(**row._mapping) for row in connection.execute(found.order_by(events.c.id).limit(limit))]
+
+
+def events_of_many(database: Database, places: Mapping[str, int], *, limit: int = 2000) -> Sequence[Event]:
+    """Events of several tenants, each after its own id, in the order of ids; one query for 200 tenants."""
+    tenants, found = sorted(places), list[Event]()
+    for first in range(0, len(tenants), _TENANTS_AT_ONCE):
+        some = tenants[first : first + _TENANTS_AT_ONCE]
+        wanted = [(events.c.tenant == tenant) & (events.c.id > places[tenant]) for tenant in some]
+        query = sa.select(events).where(sa.or_(*wanted)).order_by(events.c.id).limit(limit)
+        with database.reading() as connection:
+            found += [Event(**row._mapping) for row in connection.execute(query)]
+    return found
 
 
 def last_event_id(database: Database, tenant: str) -> int:

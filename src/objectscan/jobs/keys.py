@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from objectscan.errors import BadServiceSetup, UnknownKey
 from objectscan.jobs.database import Database, now
 from objectscan.jobs.model import api_keys
+from objectscan.jobs.plain import plain_text
 
 _PREFIX = "os"
 _PEPPER_BYTES = 32
@@ -102,11 +103,7 @@ def find_key(database: Database, pepper: bytes, text: str) -> ApiKey | None:
     if len(parts) != 3 or parts[0] != _PREFIX:
         return None
     keys = api_keys.c
-    is_valid = (
-        (keys.id == parts[1])
-        & keys.revoked_at.is_(None)
-        & (keys.expires_at.is_(None) | (keys.expires_at > now()))
-    )
+    is_valid = (keys.id == plain_text(parts[1])) & _may_be_used()
     with database.reading() as connection:
         row = connection.execute(sa.select(api_keys, now().label("now")).where(is_valid)).one_or_none()
     expected = "" if row is None else row.secret_hash
@@ -117,6 +114,20 @@ def find_key(database: Database, pepper: bytes, text: str) -> ApiKey | None:
             used = sa.update(api_keys).where(keys.id == row.id)
             connection.execute(used.values(last_used_at=now()))
     return _key_from(row)
+
+
+def valid_key(database: Database, key_id: str) -> ApiKey | None:
+    """The key of this id if it may be used; for a caller who has shown it before."""
+    is_it = (api_keys.c.id == plain_text(key_id)) & _may_be_used()
+    with database.reading() as connection:
+        row = connection.execute(sa.select(api_keys).where(is_it)).one_or_none()
+    return None if row is None else _key_from(row)
+
+
+def has_keys(database: Database) -> bool:
+    """Whether any key exists that may be used."""
+    with database.reading() as connection:
+        return connection.execute(sa.select(api_keys.c.id).where(_may_be_used()).limit(1)).first() is not None
 
 
 def list_keys(database: Database, tenant: str) -> Sequence[ApiKey]:
@@ -151,8 +162,13 @@ def _make_pepper(path: Path) -> None:
         os.unlink(name)
 
 
+def _may_be_used() -> sa.ColumnElement[bool]:
+    keys = api_keys.c
+    return keys.revoked_at.is_(None) & (keys.expires_at.is_(None) | (keys.expires_at > now()))
+
+
 def _hash(secret: str, pepper: bytes) -> str:
-    return hmac.new(pepper, secret.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(pepper, secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 def _key_from(row: sa.Row[Any]) -> ApiKey:

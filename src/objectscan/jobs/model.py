@@ -122,6 +122,36 @@ api_keys = sa.Table(
 )  # fmt: skip
 
 
+webhooks = sa.Table(
+    "webhooks", metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("tenant", sa.String(63), nullable=False),
+    sa.Column("url", sa.String(2000), nullable=False),
+    sa.Column("kinds", _Json, nullable=False),
+    sa.Column("seen_event", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("stopped_at", sa.Double),
+    sa.Index(None, "tenant"),
+)  # fmt: skip
+
+webhook_deliveries = sa.Table(
+    "webhook_deliveries", metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("webhook_id", sa.String(36), sa.ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("kind", sa.String(15), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("state", sa.String(9), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", sa.Double, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("ended_at", sa.Double),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.String(500), nullable=False),
+    sa.Index(None, "state", "next_at"),
+    sa.Index(None, "webhook_id", "created_at"),
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One job as it stands."""

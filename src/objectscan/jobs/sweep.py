@@ -69,18 +69,17 @@ def remove_files(database: Database, storage: Storage, job: Job) -> None:
         )
         is_used = connection.execute(others).first() is not None
     if not is_used:
-        part.delete_folder(job.input)
+        part.delete_folder(_folder_of(job.input))
 
 
-def require_room(storage: TenantStorage, more_bytes: int, quota_bytes: int) -> None:
-    """Refuse files for which a tenant has no room.
+def require_room(used: int, more_bytes: int, quota_bytes: int) -> None:
+    """Refuse files for which a tenant that keeps `used` bytes has no room.
 
     Raises:
         QuotaExceeded: States all three numbers.
     """
     if not quota_bytes:
         return
-    used = storage.usage_bytes()
     if used + more_bytes > quota_bytes:
         raise QuotaExceeded(
             f"{used / 1e6:.1f} MB are stored and {more_bytes / 1e6:.1f} MB come, but "

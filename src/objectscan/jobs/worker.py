@@ -23,6 +23,7 @@ from objectscan.errors import DatabaseFailed, ObjectscanError, StorageFailed, Wo
 from objectscan.jobs import claims, workers
 from objectscan.jobs.child_process import ChildProcess
 from objectscan.jobs.database import Database
+from objectscan.jobs.gpus import gpu_facts
 from objectscan.jobs.queue import WAKE_TASK, publish_wake, wake_app
 from objectscan.jobs.run import JobRun, Tools
 from objectscan.jobs.setup import Setup, environment_of
@@ -197,7 +198,8 @@ class Worker:
             publish_wake(self._app, job_id)
 
     def _renew(self) -> None:
-        workers.renew(self._database, self.id, self._state, self._job_id, self._facts)
+        facts = {**self._facts, "gpus": list(gpu_facts())}
+        workers.renew(self._database, self.id, self._state, self._job_id, facts)
 
     def _sweep(self) -> None:
         setup = self._setup

@@ -5,16 +5,17 @@ Writes appear whole or not at all, on a disk as in S3. Everything streams: memor
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import obstore
-from obstore.store import ObjectStore, S3Store
+from obstore.store import LocalStore, ObjectStore, S3Store
 
 from objectscan.errors import StorageFailed
 from objectscan.storage.links import LinkSigner
@@ -73,6 +74,42 @@ class TenantStorage:
         with _told(key):
             obstore.put(self.store, self._path(key), watched(), max_concurrency=2)
         return Written(size_bytes, digest.hexdigest())
+
+    async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> Written:
+        """As `put`, for bytes that come over time: no thread waits for them. Hashed in threads.
+
+        Raises:
+            BadKey, StorageFailed: See `put`; what `chunks` raises leaves as it is, and nothing is written.
+        """
+        digest, size_bytes = hashlib.sha256(), 0
+        trouble: list[Exception] = []
+
+        async def watched() -> AsyncIterator[bytes]:
+            nonlocal size_bytes
+            try:
+                async for chunk in chunks:
+                    await asyncio.to_thread(digest.update, chunk)
+                    size_bytes += len(chunk)
+                    yield chunk
+            except Exception as problem:
+                trouble.append(problem)
+                raise
+
+        path = self._path(key)
+        try:
+            with _told(key):
+                await obstore.put_async(self.store, path, watched(), max_concurrency=2)
+        except Exception as problem:
+            if trouble:
+                raise trouble[0] from None
+            raise problem
+        return Written(size_bytes, digest.hexdigest())
+
+    def local_path(self, key: str) -> Path | None:
+        """Where the file lies if it lies on this machine's disk; only to be read."""
+        if isinstance(self.store, LocalStore) and self.store.prefix is not None:
+            return Path(self.store.prefix) / self._path(key)
+        return None
 
     def put_file(self, key: str, path: Path) -> Written:
         """Write a file from a local one."""

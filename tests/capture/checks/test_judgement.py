@@ -36,7 +36,7 @@ def test_sharp_well_lit_photos_pass_without_a_word(tmp_path):
 def test_the_measured_numbers_follow_blur_and_light(tmp_path):
     sharp = textured(0)
     photos = photo_set(tmp_path, [sharp, cv2.GaussianBlur(sharp, (0, 0), 2), (sharp * 0.5).astype(np.uint8)])
-    crisp, soft, dim = (photo_facts(photo) for photo in photos.photos)
+    crisp, soft, dim = (photo_facts(photo)[0] for photo in photos.photos)
     assert soft.sharpness < 0.6 * crisp.sharpness
     assert dim.sharpness == pytest.approx(crisp.sharpness, abs=0.05)
     # Half of an sRGB value is about a fifth of the light.
@@ -54,26 +54,26 @@ def test_the_measured_numbers_follow_blur_and_light(tmp_path):
     ],
 )
 def test_a_spoilt_set_is_refused_with_its_reason_and_a_single_photo_is_named(tmp_path, spoil, reason):
-    good = [textured(k) for k in range(6)]
+    good = [textured(k) for k in range(4)]
     refused = judge_photos(photo_set(tmp_path, [spoil(picture) for picture in good]))
     assert refused.reason == reason
-    with pytest.raises(PhotosUnusable, match="6 of 6 photos") as raised:
+    with pytest.raises(PhotosUnusable, match="4 of 4 photos") as raised:
         require_usable(refused)
     assert raised.value.details["reason"] == reason and raised.value.hint
-    one = judge_photos(photo_set(tmp_path, [*good[:5], spoil(good[5])]))
+    one = judge_photos(photo_set(tmp_path, [*good[:3], spoil(good[3])]))
     assert one.reason is None
-    assert ("p5.jpg",) in [finding.photos for finding in one.findings if finding.code == reason]
+    assert ("p3.jpg",) in [finding.photos for finding in one.findings if finding.code == reason]
 
 
 def test_a_photo_less_sharp_than_the_rest_and_uneven_light_are_told(tmp_path):
-    good = [textured(k) for k in range(5)]
+    good = [textured(k) for k in range(3)]
     soft = cv2.GaussianBlur(textured(5), (0, 0), 1.5)
     judgement = judge_photos(photo_set(tmp_path, [*good, soft]))
-    assert [(f.code, f.photos) for f in judgement.findings] == [("blurry_images", ("p5.jpg",))]
+    assert [(f.code, f.photos) for f in judgement.findings] == [("blurry_images", ("p3.jpg",))]
     dim = (textured(6) * 0.6).astype(np.uint8)
     uneven = judge_photos(photo_set(tmp_path, [*good, dim]))
     (told,) = [finding for finding in uneven.findings if finding.code == "exposure_varies"]
-    assert "p5.jpg" in told.photos and "times the light" in told.message
+    assert "p3.jpg" in told.photos and "times the light" in told.message
 
 
 def test_contrast_without_corners_looks_shaken_and_sharp_photos_do_not(tmp_path):

@@ -9,6 +9,7 @@ from torch import Tensor
 from helpers.surfaces import points_of, random_field
 from objectscan.engines.nvdiffrec import flexicubes
 from objectscan.engines.nvdiffrec.field import TextureField
+from objectscan.engines.nvdiffrec.photo_loss import PhotoWeights, photo_loss
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency
 from objectscan.engines.nvdiffrec.sparse_adam import SparseRows, gather_rows
 from objectscan.engines.nvdiffrec.textures import CHANNELS, LearntTextures
@@ -92,6 +93,17 @@ def bend(device: str = "cpu", crease: float = 0.05) -> list[Tensor]:
     value = normal_consistency(vertices, faces, build_adjacency(faces), crease=crease)
     (3 * value).backward()
     return [value.detach(), vertices.grad]
+
+
+def photo_losses(device: str = "cpu") -> list[Tensor]:
+    """Two pictures with a soft mask and unknown pixels, wider than the widest stride; not whole blocks."""
+    rendered = numbers(2, 19, 23, 4, seed=1).to(device).requires_grad_()
+    target = numbers(2, 19, 23, 5, seed=2)
+    target[..., 3] = target[..., 3].clamp(0.0, 1.0)
+    target[..., 4] = (target[..., 4] > -0.5).float()
+    loss = photo_loss(rendered, target.to(device), PhotoWeights(0.7, 1.3, 2.0))
+    (3 * loss.total).backward()
+    return [loss.total.detach(), loss.parts, rendered.grad]
 
 
 def descent(device: str = "cpu") -> list[Tensor]:

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from objectscan.capture.checks import thresholds
+from objectscan.capture.checks.quick_matches import QuickFeatures, quick_features
 from objectscan.capture.photoset import PlainPhoto
 from objectscan.errors import UnreadableImage
 
 _BLUR_PX = 1.5
 _STRONGEST = 0.95
-_KEYPOINTS, _KEYPOINT_EDGE_PX = 800, 512
 
 Gray = Float32[np.ndarray, "H W"]
 
@@ -37,23 +37,25 @@ class PhotoFacts:
     """SIFT keypoints (at most 800) at 512 pixels."""
 
 
-def photo_facts(photo: PlainPhoto) -> PhotoFacts:
-    """Measure one photo.
+def photo_facts(photo: PlainPhoto) -> tuple[PhotoFacts, QuickFeatures]:
+    """Measure one photo, and find what it can be recognised by.
 
     Raises:
         UnreadableImage: The normalised picture is gone.
     """
-    gray = small_gray(photo)
+    gray = _gray(photo)
+    features = quick_features(gray)
     median = float(np.median(gray)) / 255.0
-    return PhotoFacts(
+    facts = PhotoFacts(
         photo.name,
         sharpness(gray),
         float((gray < thresholds.DARK_VALUE).mean()),
         float((gray > thresholds.BRIGHT_VALUE).mean()),
         median / 12.92 if median <= 0.04045 else ((median + 0.055) / 1.055) ** 2.4,
         float(gray.std()),
-        _keypoint_count(gray),
+        len(features.places_px),
     )
+    return facts, features
 
 
 def sharpness(gray: Gray) -> float:
@@ -64,8 +66,7 @@ def sharpness(gray: Gray) -> float:
     return float(1.0 - after[strongest].sum() / max(float(before[strongest].sum()), 1e-6))
 
 
-def small_gray(photo: PlainPhoto) -> Gray:
-    """The photo in grey, 0 to 255, with a longer side of at most `thresholds.EDGE_PX`."""
+def _gray(photo: PlainPhoto) -> Gray:
     # A quarter or half of a large JPEG is decoded for a quarter or half of the time.
     factor = max(photo.size) // thresholds.EDGE_PX
     flag = {0: cv2.IMREAD_GRAYSCALE, 1: cv2.IMREAD_GRAYSCALE, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}.get(
@@ -81,9 +82,3 @@ def small_gray(photo: PlainPhoto) -> Gray:
 
 def _gradient(gray: Gray) -> Gray:
     return np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1))
-
-
-def _keypoint_count(gray: Gray) -> int:
-    scale = min(1.0, _KEYPOINT_EDGE_PX / max(gray.shape))
-    small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return len(cv2.SIFT.create(nfeatures=_KEYPOINTS).detect(small.astype(np.uint8)))

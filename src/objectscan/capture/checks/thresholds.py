@@ -31,32 +31,21 @@ SHAKEN_KEYPOINTS, SHAKEN_CONTRAST = 200, 30.0
 REFUSED_SHARE = 0.5
 """Of the photos that must fail before the whole set is refused."""
 
-MATCH_EDGE_PX, MATCH_FEATURES, MATCH_RATIO = 512, 800, 0.8
-"""Longer side and number of the quick features, and how much nearer a match must be than the second best."""
-GRAPH_EDGE_PX = 1200
-"""Longer side in whose pixels quick matches are told, that of the solver's pictures."""
-INLIER_PX = 3.5
-"""Of `GRAPH_EDGE_PX`: 1.5 px at 512."""
-LINK_MATCHES, LINK_SHARE = 15, 0.3
-"""Verified quick matches that tie two photos, and the least share of all their matches. Eight good sets are
-whole at 15, one falls apart at 20; eight unrelated photos and two objects have none."""
-PLANAR_INLIERS = 0.8
-"""Of a pair's verified matches that one homography must explain (COLMAP's rule)."""
-PLANAR_SHARE = 0.9
-"""Of strong pairs that are planar. A poster and a turned camera: 1.00; 12 sets that solve at most 0.53."""
-TURNED_SHARE = 0.9
-"""Of the matches of strong pairs that a turn explains. A camera turned on the spot: 0.97; a flat poster 0.43,
-12 sets that solve at most 0.28."""
-STATIC_SHARE = 0.5
-"""Of the matches of strong pairs that stand still. The same photo again: 1.00; a poster 0.22; others 0.02."""
-SCENE_PHOTOS, SCENE_SHARE = 3, 0.2
-"""Photos, and share of the set, from which a separate group counts as a second object."""
+# The view graph of `quick_matches`, by `benchmarks/precheck.py`; docs/experiments.md has the table.
 
-ALL_PAIRS_UP_TO = 17
-"""Photos of a set in which all pairs are matched (1.7 s of CPU time for 16)."""
-NEIGHBOUR_STEPS = (1, 2)
-"""Larger sets in order: the next photo and the one after it, round the ring."""
-ALIKE = 6
-"""Larger sets: the photos that look most alike as a whole."""
-BRIDGES = 12
-"""Photos of the largest group that one outside is matched with before it counts as unconnected."""
+KEYPOINTS, KEYPOINT_EDGE_PX = 800, 512
+FEWEST_FOR_GRAPH = 5
+"""Photos; fewer are refused or come with cameras."""
+LINK_MATCHES = 15
+"""Verified matches that tie two photos. Between photos of different places at most 14 survive."""
+STATIC_SHARE = 0.8
+"""Matches that stand still. A turntable has 0.98, a poster from all sides 0.52, other sets at most 0.1."""
+SCENE_SHARE, FIRM_TIES = 0.2, 20
+"""A second scene has a fifth of the photos, and its photos are firmly tied to each other (the median
+of a set of two: 45); photos of one object that only seem to fall apart are not, and left to the solver."""
+CONNECTED_SHARE = 0.5
+"""More must be in the largest group. Of other sets the solver placed 0 to 3 photos."""
+TURNED_SHARE = 0.95
+"""Of the matches of strong pairs that a turn explains; the solver, which sees more, refuses from 0.9."""
+PLANAR_MATCHES, PLANAR_SHARE = 0.85, 0.9
+"""Of a pair's matches in one plane; of the strong pairs that are such: a poster 1.0, objects at most 0.48."""

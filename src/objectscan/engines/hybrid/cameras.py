@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from objectscan.engines.nvdiffrec.appearance import photo_loss, render_views
+from objectscan.engines.nvdiffrec.appearance import render_views
 from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.guards import ensure_finite
+from objectscan.engines.nvdiffrec.photo_loss import PhotoWeights, photo_loss
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.engines.nvdiffrec.prior import material_at
 from objectscan.errors import BadMasks
@@ -29,8 +30,8 @@ STAGE = "cameras"
 _FACES = 3000
 _LEVELS: tuple[tuple[int, int, float], ...] = ((64, 80, 0.02), (128, 60, 0.006))
 """(longer image side in pixels, steps, first rate in radians and object distances a step), coarse to fine."""
-_COLOUR = 0.5
-"""Weight of colour against outline: it alone tells how a round object is turned."""
+_WEIGHTS = PhotoWeights(colour=0.5, outline=1.0)
+"""Colour alone tells how a round object is turned."""
 _FOCAL_PRIOR = 1.0
 """Weight of the squared log focal factor: outlines hardly tell focal length from distance."""
 _LAID_TWICE = 2
@@ -140,8 +141,9 @@ class _Model:
 
 def _loss(model: _Model, photos: PhotoLevel, cameras: ViewCameras) -> Tensor:
     index = torch.arange(len(photos.pixels))
-    colour, outline = photo_loss(model.drawn(photos, cameras), photos.targets(index))
-    return outline + _COLOUR * colour + _FOCAL_PRIOR * cameras.delta[:, 6].square().mean()
+    pictures = model.drawn(photos, cameras)
+    difference = photo_loss(pictures, photos.targets(index), _WEIGHTS).total
+    return difference + _FOCAL_PRIOR * cameras.delta[:, 6].square().mean()
 
 
 def _laid_over(view: View, vertices: np.ndarray) -> View:

@@ -12,9 +12,10 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from objectscan.engines.nvdiffrec.appearance import photo_loss, render_views
+from objectscan.engines.nvdiffrec.appearance import render_views
 from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.hull import carve, object_bounds
+from objectscan.engines.nvdiffrec.photo_loss import PhotoWeights, photo_loss
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.engines.nvdiffrec.prior import material_at
 from objectscan.engines.nvdiffrec.silhouettes import silhouettes
@@ -34,8 +35,8 @@ _FOLLOWED = 3
 """Guesses that are followed to the end."""
 _STEPS = 80
 _RATE = 0.02
-_COLOUR = 0.5
-"""Weight of colour against outline: it alone tells how a round object is turned."""
+_WEIGHTS = PhotoWeights(colour=0.5, outline=1.0)
+"""Colour alone tells how a round object is turned."""
 _SMALLEST_OVERLAP = 0.8
 _HULL_CELLS = 48
 
@@ -150,8 +151,7 @@ class _Scene:
 
     def loss(self, guess: Tensor, change: Tensor) -> Tensor:
         """Outline and colour difference."""
-        colour, outline = photo_loss(*self.pictures(guess, change))
-        return outline + _COLOUR * colour
+        return photo_loss(*self.pictures(guess, change), _WEIGHTS).total
 
     def overlap(self, world_from_surface: np.ndarray) -> float:
         """See `Registration.overlap`."""

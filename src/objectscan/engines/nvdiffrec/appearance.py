@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import cast
 
@@ -61,7 +62,10 @@ class Appearance:
 
         # Copies: autograd remembers on which stream a tensor was first used, and captures run on another one.
         given = tuple(one.detach().clone().requires_grad_() for one in (self.log_radiance, self.log_gains))
-        return cast(Callable[..., tuple[Tensor, ...]], torch.cuda.make_graphed_callables(work, given))
+        with warnings.catch_warnings():
+            # Said of the copies, whose gradients are asked for and never accumulated.
+            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream does not match")
+            return cast(Callable[..., tuple[Tensor, ...]], torch.cuda.make_graphed_callables(work, given))
 
     def light(self) -> PrefilteredLight:
         """The environment filtered for diffuse and specular lookup; differentiable in the radiance."""
@@ -120,17 +124,3 @@ def render_views(
     colour = colour_of(hits)
     flat = scatter_covered(F.pad(colour, (0, 1), value=1.0), hits)
     return antialias(flat, hits, clip_positions, faces, adjacency)
-
-
-def photo_loss(rendered: Float[Tensor, "B H W 4"], target: Float[Tensor, "B H W 5"]) -> tuple[Tensor, Tensor]:
-    """(colour loss, mask loss) in sRGB over the pixels that the photo shows, divided by the object's area.
-
-    The mask term is Charbonnier's (|x| with a rounded tip), robust where a mask is wrong and blind to 8-bit
-    steps.
-    """
-    known = target[..., 4:]
-    area = (known * target[..., 3:4]).sum().clamp_min(1.0)
-    colour = ((rendered[..., :3] - target[..., :3]).abs() * known).sum() / (3.0 * area)
-    difference = (rendered[..., 3:] - target[..., 3:4]) * known
-    mask = ((difference.square() + 1e-4).sqrt() - 1e-2).sum() / area
-    return colour, mask

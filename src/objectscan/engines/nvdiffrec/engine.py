@@ -113,7 +113,9 @@ class NvdiffrecEngine:
         torch.manual_seed(seed)
         shape_rng, refine_rng = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
         surface = (
-            starting_surface(capture, recipe, seed=seed, report=report, checkpoints=checkpoints)
+            starting_surface(
+                capture, recipe, seed=seed, report=report, checkpoints=checkpoints, device=self._device
+            )
             if prior is None
             else given_surface(prior.mesh, capture, recipe, report)
         )

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from objectscan.engines.nvdiffrec.appearance import Appearance, photo_loss, render_views, shade
+from objectscan.engines.nvdiffrec.appearance import Appearance, render_views, shade
 from objectscan.engines.nvdiffrec.batches import view_batches
 from objectscan.engines.nvdiffrec.bridge import TexturedStart
 from objectscan.engines.nvdiffrec.cameras import ViewCameras
@@ -20,6 +20,7 @@ from objectscan.engines.nvdiffrec.field import MaterialSample
 from objectscan.engines.nvdiffrec.guards import ensure_finite
 from objectscan.engines.nvdiffrec.live_picture import LivePicture
 from objectscan.engines.nvdiffrec.loss_words import LossWords
+from objectscan.engines.nvdiffrec.photo_loss import PhotoWeights, photo_loss
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency
 from objectscan.engines.nvdiffrec.textures import LearntTextures
@@ -40,6 +41,7 @@ STAGE = "refine"
 _TEXTURE_RATES = np.array([0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01], np.float32)
 _VERTEX_RATE_PX = 0.12
 """Largest move of a vertex a step, in photo pixels."""
+_WEIGHTS = PhotoWeights()
 _SMOOTHNESS = 12.0
 _BENDING = 0.02
 _LIGHT_RATE = 0.01
@@ -119,14 +121,14 @@ class RefinePass:
         rendered = self.render(self._photos, index, light)
         target = self._photos.targets(index)
         self._live.look(rendered, target)
-        colour, mask = photo_loss(rendered, target)
+        difference = photo_loss(rendered, target, _WEIGHTS)
         bending = normal_consistency(self._vertices.positions, self._faces, self._adjacency)
-        loss = colour + 2.0 * mask + _BENDING * bending + prior
+        loss = difference.total + _BENDING * bending + prior
         if self._cameras.delta.requires_grad:
             loss = loss + 1.0 * self._cameras.delta.square().sum()
         ensure_finite(STAGE, step, loss=loss)
         loss.backward()
-        return torch.stack([colour.detach(), mask.detach()])
+        return difference.parts[:2]
 
     def render(self, photos: PhotoLevel, index: Tensor, light: PrefilteredLight) -> Float[Tensor, "B H W 4"]:
         """Pictures of the chosen views."""

@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from objectscan.engines.nvdiffrec.appearance import Appearance, photo_loss, render_views, shade
+from objectscan.engines.nvdiffrec.appearance import Appearance, render_views, shade
 from objectscan.engines.nvdiffrec.batches import view_batches
 from objectscan.engines.nvdiffrec.cameras import ViewCameras
 from objectscan.engines.nvdiffrec.field import MaterialSample, TextureField
 from objectscan.engines.nvdiffrec.guards import ensure_finite
 from objectscan.engines.nvdiffrec.live_picture import LivePicture
 from objectscan.engines.nvdiffrec.loss_words import LossWords
+from objectscan.engines.nvdiffrec.photo_loss import PhotoWeights, photo_loss
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
 from objectscan.engines.nvdiffrec.prior import seen_vertices
 from objectscan.engines.nvdiffrec.regularisers import normal_consistency, saturated, sign_change
@@ -34,7 +35,8 @@ _REDISTANCE_EVERY = 40
 _WARM_UP_STEPS = 40
 """Steps over which the surface's rate grows from 0: while colours are still grey they push the outline about.
 """
-_BENDING = 0.5
+_WEIGHTS = PhotoWeights(contrast=4.0)
+_BENDING = 1.5
 _CREASE = 0.02
 """1 - cos of the angle (about 11 degrees) from which a bend counts as a crease and hardly costs more."""
 _SIGN = 0.002
@@ -110,14 +112,14 @@ class ShapePass:
         rendered, points = self._render(photos, index, surface.vertices, surface.faces, adjacency, light)
         target = photos.targets(index)
         self._live.look(rendered, target)
-        colour, mask = photo_loss(rendered, target)
+        difference = photo_loss(rendered, target, _WEIGHTS)
         bending = normal_consistency(surface.vertices, surface.faces, adjacency, crease=_CREASE)
-        loss = colour + 2.0 * mask + _BENDING * bending + _SIGN * sign_change(surface.edge_values)
+        loss = difference.total + _BENDING * bending + _SIGN * sign_change(surface.edge_values)
         loss = loss + surface.regularisation + prior
         loss = loss + self._material_prior(points, rng)
         ensure_finite(STAGE, step, loss=loss, vertices=surface.vertices)
         loss.backward()
-        return torch.stack([colour.detach(), mask.detach()])
+        return difference.parts[:2]
 
     def _render(
         self, photos: PhotoLevel, index: Tensor, vertices: Tensor, faces: Tensor, adjacency: Tensor,

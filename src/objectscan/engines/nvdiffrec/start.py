@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from objectscan.engines.nvdiffrec.distance import resample
@@ -55,8 +56,9 @@ class StartingSurface:
 
 
 def starting_surface(
-    capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints
-) -> StartingSurface:
+    capture: Capture, recipe: Recipe, *, seed: int, report: ProgressFn, checkpoints: Checkpoints,
+    device: torch.device,
+) -> StartingSurface:  # fmt: skip
     """Find the object's bounds, and match the views if the recipe wants stereo.
 
     Raises:
@@ -74,7 +76,7 @@ def starting_surface(
     hull = surface(recipe.shape.resolutions[-1])
     saved = checkpoints.load("stereo")
     if saved is None:
-        saved = _as_arrays(stereo_field(capture.views, hull, recipe.stereo, report, seed=seed))
+        saved = _as_arrays(stereo_field(capture.views, hull, recipe.stereo, report, seed=seed, device=device))
         checkpoints.save("stereo", saved)
     found = _from_arrays(saved)
     return (

@@ -11,16 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32
 
 from objectscan.engines.nvdiffrec import stereo_kernels as kernels
 from objectscan.engines.nvdiffrec.hull import HullField
 from objectscan.engines.nvdiffrec.photos import PhotoLevel, photo_level
+from objectscan.engines.nvdiffrec.stereo_pictures import Pictures, SearchLimits
 from objectscan.recipes import StereoOptions
 from objectscan.render.threads import run_jobs, thread_count
 from objectscan.types import Progress, ProgressFn, View
 
 STAGE = "stereo"
+_CPU = torch.device("cpu")
 _SWEEPS = 4
 _REACH_PX = 4
 _DOUBT = 0.02
@@ -52,17 +55,26 @@ class StereoField:
 
 
 def stereo_field(
-    views: Sequence[View], hull: HullField, options: StereoOptions, report: ProgressFn, *, seed: int
-) -> StereoField | None:
+    views: Sequence[View], hull: HullField, options: StereoOptions, report: ProgressFn, *, seed: int,
+    device: torch.device = _CPU,
+) -> StereoField | None:  # fmt: skip
     """Match all views and fuse their depths. None if there are too few views or the object is not matt.
 
-    Cost: 15 us a masked pixel and neighbour.
+    Cost on the CPU: 15 us a masked pixel and neighbour.
     """
     if len(views) < 3:
         return None
     level = photo_level(views, options.image_edge_px)
     colours, masks = _straight(level)
-    depths, costs = _match_all(level, colours, masks, hull, options, report, seed)
+    pictures = _pictures(level, colours, masks, hull, options.neighbours)
+    limits = SearchLimits(_DEEPEST_SHARE * hull.spacing * max(hull.values.shape), _DOUBT, _REACH_PX)
+    if device.type == "cuda":
+        from objectscan.engines.nvdiffrec.cuda.stereo import match_views
+
+        report(Progress(STAGE, 0.0, "matching views"))
+        depths, costs = match_views(pictures, limits, seed=seed, device=device)
+    else:
+        depths, costs = _match_all(pictures, limits, report, seed)
     votes, spread = _agreement(level, colours, depths, costs, hull)
     matt_share = _matt_share(votes, spread)
     if matt_share < _MATT_SHARE:
@@ -89,29 +101,43 @@ def _straight(level: PhotoLevel) -> tuple[Float32[np.ndarray, "N H W 3"], Float3
     return pixels[..., :3] / np.maximum(masks[..., None], 1e-2), masks
 
 
-def _match_all(
-    level: PhotoLevel, colours: np.ndarray, masks: np.ndarray, hull: HullField, options: StereoOptions,
-    report: ProgressFn, seed: int,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def _pictures(
+    level: PhotoLevel, colours: np.ndarray, masks: np.ndarray, hull: HullField, count: int
+) -> Pictures:
     grey = np.ascontiguousarray(colours.mean(axis=-1))
-    neighbours = _neighbours(level, options.neighbours, _CLOSEST_RAD)
+    others = _neighbours(level, count, _CLOSEST_RAD)
     world_from_camera = np.linalg.inv(level.camera_from_world)
+    between = level.camera_from_world[others] @ world_from_camera[:, None]
+    depths, normals = np.zeros_like(grey), np.zeros((*grey.shape, 3), np.float32)
+    run_jobs(
+        lambda view: kernels.march(
+            hull.values, hull.origin, hull.spacing, level.intrinsics[view], world_from_camera[view],
+            masks[view], depths[view], normals[view],
+        ),
+        [(view,) for view in range(len(grey))],
+    )  # fmt: skip
+    return Pictures(
+        grey=grey, masks=masks, intrinsics=level.intrinsics, others=others,
+        rotations=level.intrinsics[others] @ between[..., :3, :3],
+        shifts=np.einsum("nkij,nkj->nki", level.intrinsics[others], between[..., :3, 3]),
+        start_depth=depths, start_normal=normals,
+    )  # fmt: skip
+
+
+def _match_all(
+    pictures: Pictures, limits: SearchLimits, report: ProgressFn, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(depths, costs) of the best planes, on the CPU."""
+    grey, masks = pictures.grey, pictures.masks
     depths, costs = np.zeros_like(grey), np.zeros_like(grey)
-    deepest = _DEEPEST_SHARE * hull.spacing * max(hull.values.shape)
 
     def job(view: int) -> None:
-        start_depth, start_normal = np.zeros_like(grey[view]), np.zeros((*grey[view].shape, 3), np.float32)
-        kernels.march(
-            hull.values, hull.origin, hull.spacing, level.intrinsics[view], world_from_camera[view],
-            masks[view], start_depth, start_normal,
-        )  # fmt: skip
-        others = neighbours[view]
-        between = level.camera_from_world[others] @ world_from_camera[view]
+        others = pictures.others[view]
         kernels.match(
-            grey[view], masks[view], grey[others], masks[others], level.intrinsics[others] @ between[:, :3,
-            :3], np.einsum("nij,nj->ni", level.intrinsics[others], between[:, :3, 3]), level.intrinsics[view],
-            start_depth, start_normal, deepest, _DOUBT, _SWEEPS, _REACH_PX, seed + view, depths[view],
-            start_normal.copy(), costs[view],
+            grey[view], masks[view], grey[others], masks[others], pictures.rotations[view],
+            pictures.shifts[view], pictures.intrinsics[view], pictures.start_depth[view],
+            pictures.start_normal[view], limits.deepest, limits.doubt, _SWEEPS, limits.reach_px, seed + view,
+            depths[view], pictures.start_normal[view].copy(), costs[view],
         )  # fmt: skip
 
     # A group ends with its slowest view: all in one on a server, few where each takes long.

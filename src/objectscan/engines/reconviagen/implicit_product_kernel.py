@@ -6,7 +6,8 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+# Else Triton makes a constant of a count of 1, which has no `to`.
+@triton.jit(do_not_specialize=["count"])
 def multiply(
     features,  # [T I]
     neighbours,  # [K T] int32, -1 for none

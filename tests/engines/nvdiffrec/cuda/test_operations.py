@@ -21,8 +21,12 @@ def assert_close(ours, theirs, tolerance=1e-5):
 
 
 @pytest.mark.parametrize(
-    "work", [engine.field_read, engine.field_steps, engine.atlas_steps, engine.row_gradients, engine.bend]
-)
+    "work",
+    [
+        engine.field_read, engine.field_steps, engine.atlas_steps, engine.row_gradients, engine.bend,
+        engine.photo_losses,
+    ],
+)  # fmt: skip
 def test_values_and_gradients_are_those_of_the_cpu(work, on_emulator):
     assert_close(on_emulator(work), work())
 

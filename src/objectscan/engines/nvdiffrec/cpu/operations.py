@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from objectscan.engines.cube_cases import EDGES
-from objectscan.engines.nvdiffrec.cpu import bending_kernels, field_kernels, row_kernels, texture_kernels
+from objectscan.engines.nvdiffrec.cpu import (
+    bending_kernels,
+    field_kernels,
+    photo_kernels,
+    row_kernels,
+    texture_kernels,
+)
 from objectscan.engines.nvdiffrec.cpu import isosurface_kernels as surface_kernels
 from objectscan.engines.nvdiffrec.regularisers import LaplacianSmoother
 from objectscan.render.devices import array_of
@@ -171,6 +177,25 @@ def bending_backward(saved: Any, upstream: Tensor) -> Tensor:
         vertices, faces, normals, lengths, slopes * float(upstream), gradient
     )
     return torch.from_numpy(gradient)
+
+
+def photo_loss(
+    rendered: Tensor, target: Tensor, weights: tuple[float, float, float], strides_px: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """The three parts of `photo_loss`, and the gradient of their weighted sum by `rendered`."""
+    ours, photos, strides = array_of(rendered), array_of(target), np.array(strides_px)
+    slopes, sums = np.zeros_like(ours), np.zeros((len(ours), 3))
+    area = max(float((target[..., 3] * target[..., 4]).sum()), 1.0)
+    shares = 1.0 / (area * np.array([3.0, 1.0, 3.0 * len(strides)]))
+    factors = (shares * weights).astype(ours.dtype)
+    run_jobs(
+        lambda view: photo_kernels.photo_loss(
+            ours[view], photos[view], factors, strides, sums[view], slopes[view]
+        ),
+        [(view,) for view in range(len(ours))],
+    )
+    parts = torch.from_numpy((shares * sums.sum(axis=0)).astype(ours.dtype))
+    return parts, torch.from_numpy(slopes)
 
 
 class VertexSteps:

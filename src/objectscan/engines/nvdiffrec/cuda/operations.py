@@ -8,6 +8,7 @@ from objectscan.engines.nvdiffrec.cuda.lookups import (
     read_field,
     read_field_backward,
 )
+from objectscan.engines.nvdiffrec.cuda.photo_loss import photo_loss
 from objectscan.engines.nvdiffrec.cuda.rows import scatter_rows, step_rows
 from objectscan.engines.nvdiffrec.cuda.surfaces import (
     deviation,
@@ -25,6 +26,7 @@ __all__ = [
     "deviation",
     "extract_topology",
     "of_views",
+    "photo_loss",
     "place",
     "place_backward",
     "read_atlas",
