@@ -13,6 +13,7 @@ import json
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +53,12 @@ def measures(photos: PhotoSet) -> dict[str, float]:
 
 
 def row_of(folder: Path) -> dict:
+    limits = replace(DEFAULT_LIMITS, max_edge_px=limit.EDGE_PX)  # As `objectscan inspect` reads them.
     row: dict = {"set": folder.name if folder.name != "images" else folder.parent.name}
     with tempfile.TemporaryDirectory() as work:
         began, began_cpu = time.perf_counter(), processor_s()
         try:
-            photos = gather(folder, Path(work), DEFAULT_LIMITS)
+            photos = gather(folder, Path(work), limits)
             row["gather_s"] = round(time.perf_counter() - began, 2)
             require_enough(photos)
             judgement = judge_photos(photos)

@@ -7,6 +7,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pillow_heif
 import pytest
@@ -311,3 +312,19 @@ def srgb_from_p3(encoded_p3: np.ndarray) -> np.ndarray:
     matrix = np.array([[1.2249, -0.2247, 0], [-0.0420, 1.0419, 0], [-0.0197, -0.0786, 1.0979]])
     linear = np.clip(matrix @ linear, 0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_may_be_decoded_at_a_fraction_and_says_its_full_size(tmp_path, orientation):
+    y, x = np.mgrid[:1200, :1600]
+    picture = np.stack([x / 1600 * 255, y / 1200 * 255, 0 * x + 90], -1).astype(np.uint8)
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(picture).save(tmp_path / "large.jpg", quality=95, exif=tags)
+    whole = decode_photo(tmp_path / "large.jpg")
+    small = decode_photo(tmp_path / "large.jpg", least_edge_px=400)
+    assert whole.full_size is None and small.full_size == whole.size
+    assert small.size == tuple(side // 4 for side in whole.size)
+    means = cv2.resize(whole.image_srgb, small.size, interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(means - small.image_srgb).max() <= 6
+    assert decode_photo(tmp_path / "large.jpg", least_edge_px=801).size == whole.size

@@ -130,7 +130,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _read(file: Path, number: int, work: Path, limits: ImageLimits) -> _Read:
     try:
-        decoded = decode_photo(file, limits)
+        decoded = decode_photo(file, limits, least_edge_px=limits.max_edge_px)
         mask = mask_of(decoded, find_mask_file(file), limits)
     except _DROPPABLE as problem:
         return _Read(None, problem=problem)
@@ -143,7 +143,14 @@ def _read(file: Path, number: int, work: Path, limits: ImageLimits) -> _Read:
         Image.fromarray(shrunk_mask).save(mask_path)
     size = shrunk.shape[1], shrunk.shape[0]
     photo = PlainPhoto(
-        file.name, path, size, _focal_px(decoded, size), decoded.exif.camera, decoded.exif.taken, mask_path
+        file.name,
+        path,
+        size,
+        _focal_px(decoded, size),
+        decoded.exif.camera,
+        decoded.exif.taken,
+        mask_path,
+        decoded.full_size or decoded.size,
     )
     fingerprint = hashlib.blake2b(decoded.image_srgb.tobytes(), digest_size=16).hexdigest()
     return _Read(photo, (*decoded.findings, *mask.findings), pixels=fingerprint)

@@ -61,6 +61,8 @@ class Photo:
     exif: ExifFacts
     """`exif.orientation` has been applied to the pixels."""
     findings: tuple[Finding, ...] = ()
+    full_size: tuple[int, int] | None = None
+    """(width, height) upright of the picture in the file, if `image_srgb` was decoded at a fraction of it."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,13 +70,21 @@ class Photo:
         return self.image_srgb.shape[1], self.image_srgb.shape[0]
 
 
-def decode_photo(path: Path, limits: ImageLimits = DEFAULT_LIMITS, *, name: str | None = None) -> Photo:
+def decode_photo(
+    path: Path,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    *,
+    name: str | None = None,
+    least_edge_px: int | None = None,
+) -> Photo:
     """Read one picture file.
 
     Args:
         path: The file; its name says nothing about its format.
         limits: On bytes, pixels and sides.
         name: What messages call the picture; by default its file name.
+        least_edge_px: A JPEG may be decoded at a half, a quarter or an eighth if its longer side keeps so
+            many pixels (12 megapixels at a quarter: 0.03 s instead of 0.16). By default it is decoded whole.
 
     Raises:
         UnreadableImage: Not a supported picture, broken, or animated; `details["reason"]` says which.
@@ -88,7 +98,7 @@ def decode_photo(path: Path, limits: ImageLimits = DEFAULT_LIMITS, *, name: str 
     if kind is None:
         raise _unsupported(data, name)
     try:
-        return _decode(data, kind, name, limits)
+        return _decode(data, kind, name, limits, least_edge_px)
     except BrokenPicture as error:
         raise _corrupt(name, str(error)) from error
     except Image.DecompressionBombError as error:
@@ -142,7 +152,9 @@ def _corrupt(name: str, why: str) -> UnreadableImage:
     )
 
 
-def _decode(data: bytes, kind: PictureFormat, name: str, limits: ImageLimits) -> Photo:
+def _decode(
+    data: bytes, kind: PictureFormat, name: str, limits: ImageLimits, least_edge_px: int | None
+) -> Photo:
     stream = read_jpeg(data) if kind == "JPEG" else None
     size = _header_size(data, kind, stream)
     if size is not None:
@@ -157,7 +169,10 @@ def _decode(data: bytes, kind: PictureFormat, name: str, limits: ImageLimits) ->
     picture, pages = _open(data, kind, name, limits)
     if pages > 1 and kind not in ("TIFF", "HEIF"):
         raise _animated(name)
+    whole = picture.size
     try:
+        if stream is not None and least_edge_px is not None:
+            _draft(picture, least_edge_px)
         picture.load()
         exif = _exif(picture, stream)
         pixels = to_srgb(picture)
@@ -165,7 +180,20 @@ def _decode(data: bytes, kind: PictureFormat, name: str, limits: ImageLimits) ->
         raise BrokenPicture(_reason(error)) from error
     alpha = None if pixels.alpha is None else _turned(pixels.alpha, exif.orientation)
     findings = _findings(name, pixels.has_colour, pixels.profile_problem, pages)
-    return Photo(name, _turned(pixels.image_srgb, exif.orientation), alpha, exif, findings)
+    full_size = None if picture.size == whole else _upright(whole, exif.orientation)
+    return Photo(name, _turned(pixels.image_srgb, exif.orientation), alpha, exif, findings, full_size)
+
+
+def _upright(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return (size[1], size[0]) if orientation >= 5 else size
+
+
+def _draft(picture: Image.Image, least_edge_px: int) -> None:
+    """Have a JPEG decoded at the smallest scale whose longer side has `least_edge_px`."""
+    longer = max(picture.size)
+    if longer >= 2 * least_edge_px:
+        wanted = (picture.width * least_edge_px // longer, picture.height * least_edge_px // longer)
+        picture.draft("", (max(1, wanted[0]), max(1, wanted[1])))
 
 
 def _header_size(data: bytes, kind: PictureFormat, stream: JpegStream | None) -> tuple[int, int] | None:

@@ -37,6 +37,8 @@ class PlainPhoto:
     """'YYYY:MM:DD HH:MM:SS' by the camera's clock, or None."""
     mask_path: Path | None = None
     """The user's own mask (real alpha or a mask file) as an 8-bit PNG of `size`, or None."""
+    file_size: tuple[int, int] | None = None
+    """(width, height) of the picture as given, upright; None if not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from objectscan.capture import CaptureSummary, ImageLimits, ingest, inspect_capture
 from objectscan.capture.archives import is_archive, unpack_photos
-from objectscan.capture.checks import Judgement, judge_photos
+from objectscan.capture.checks import Judgement, judge_photos, thresholds
 from objectscan.capture.gather import gather
 from objectscan.capture.photoset import PhotoSet
 from objectscan.capture.plain import is_plain
@@ -32,8 +32,10 @@ def _run_plain(photos: Path, limits: ImageLimits, output: Output) -> None:
     """What each photo is worth by itself and beside the others; where they were taken is not looked for."""
     with tempfile.TemporaryDirectory(prefix="objectscan-inspect-") as folder:
         work = Path(folder)
+        # No check looks at more pixels; a JPEG of 12 megapixels is then decoded at a quarter.
+        small = dataclasses.replace(limits, max_edge_px=min(limits.max_edge_px, thresholds.EDGE_PX))
         unpacked = unpack_photos(photos, work / "unpacked") if is_archive(photos) else photos
-        photo_set = gather(unpacked, work, limits)
+        photo_set = gather(unpacked, work, small)
         judgement = judge_photos(photo_set)
     findings = (*photo_set.findings, *judgement.findings)
     for finding in findings:
@@ -52,7 +54,7 @@ def _named(photo: str, findings: tuple[Finding, ...]) -> list[str]:
 
 
 def _plain_in_words(photos: PhotoSet, judgement: Judgement) -> str:
-    widths, heights = np.array([photo.size for photo in photos.photos]).T
+    widths, heights = np.array([photo.file_size or photo.size for photo in photos.photos]).T
     sizes = f"{widths.min()} x {heights.min()} to {widths.max()} x {heights.max()}"
     order = "by time or number" if photos.is_ordered else "without a known order"
     can = f"refused: {judgement.reason}" if judgement.reason else "cameras can be looked for: `reconstruct`"
