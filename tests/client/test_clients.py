@@ -207,3 +207,19 @@ def test_a_result_that_would_lie_outside_the_folder_is_refused(tmp_path):
 def test_an_empty_folder_is_told(tmp_path):
     with pytest.raises(TooFewViews):
         photo_files(tmp_path)
+
+
+def test_notes_beside_the_photos_stay_at_home_and_camera_files_go_along(tmp_path):
+    for name in (
+        "a.jpg",
+        "README.txt",
+        "notes.md",
+        "cameras.txt",
+        "transforms.json",
+        "masks/a.png",
+        ".b.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    names = [name for name, _ in photo_files(tmp_path)]
+    assert names == ["a.jpg", "cameras.txt", "masks/a.png", "transforms.json"]

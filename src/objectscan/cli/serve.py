@@ -83,7 +83,16 @@ def _tell(address: str, key: str | None, output: Output) -> None:
             time.sleep(0.1)
     whole = address if key is None else f"{address}#key={key}"
     hint = "" if key is not None else "  (no key at hand? start with --new-key)"
-    output.event("address", {"address": whole, "key": key}, f"Open {whole}{hint}")
+    api = f"The API is at {address}, its documentation at {address}docs; key: {key or 'made before'}"
+    where = f"Open {whole}" if _has_page() else api
+    output.event("address", {"address": whole, "key": key}, f"{where}{hint}")
+
+
+def _has_page() -> bool:
+    """Whether the built page is part of this installation."""
+    from objectscan.service.page import PAGE_FOLDER
+
+    return (PAGE_FOLDER / "index.html").is_file()
 
 
 def _missing(problem: ModuleNotFoundError) -> MissingDependency:

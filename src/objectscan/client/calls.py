@@ -19,6 +19,8 @@ RESUMABLE_FROM_BYTES = 200_000_000
 PIECE_BYTES = 16 * 1024 * 1024
 _FORM_FIELDS = ("preset", "seed", "priority", "external_id", "retention_s")
 _JSON_FIELDS = ("options", "notes")
+_NOTES = {".csv", ".db", ".html", ".ini", ".log", ".md", ".pdf", ".txt"}
+_COLMAP = {"cameras", "images", "points3D", "rigs", "frames", "project"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,9 @@ class JobOptions:
 
 
 def photo_files(folder: Path | str) -> list[tuple[str, Path]]:
-    """(name, path) of each file of a folder, hidden ones left out; or the one zip that was named.
+    """(name, path) of each file of a folder, or the one zip that was named.
+
+    Hidden files and notes that lie beside the photos are left out.
 
     Raises:
         TooFewViews: There are none.
@@ -67,7 +71,9 @@ def photo_files(folder: Path | str) -> list[tuple[str, Path]]:
     found = [
         (path.relative_to(top).as_posix(), path)
         for path in sorted(top.rglob("*"))
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(top).parts)
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(top).parts)
+        and (path.suffix.lower() not in _NOTES or path.stem in _COLMAP)
     ]
     if not found:
         raise TooFewViews(f"There are no photos in {top}.", hint="Name a folder of photos, or a zip.")
