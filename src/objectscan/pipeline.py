@@ -16,6 +16,7 @@ from objectscan.archive import capture_hash, reconstruction_arrays, reconstructi
 from objectscan.capture import ImageLimits, hold_out, ingest, load_capture
 from objectscan.capture.plain import STAGES as PLAIN_STAGES
 from objectscan.capture.plain import PlainOptions, is_plain, plain_findings, posed_capture, was_plain
+from objectscan.capture.records import joined, read_records
 from objectscan.capture.segment.model import segmenter_from
 from objectscan.capture.solve import SolveLimits
 from objectscan.capture.unposed import STAGES as UNPOSED_STAGES
@@ -147,7 +148,8 @@ def read_capture(photos: Path, settings: Settings, report: ProgressFn = ignore_p
     capture = load_capture(photos) if is_ingested else ingest(photos, limits, report)
     report(Progress("capture", 1.0, f"{len(capture.views)} photos"))
     if was_plain(photos):
-        return replace(capture, findings=(*plain_findings(photos), *capture.findings))
+        records = joined(read_records(photos), capture.photos)
+        return replace(capture, findings=(*plain_findings(photos), *capture.findings), photos=records)
     return capture
 
 

@@ -52,6 +52,36 @@ class Finding:
     """Names of the photos concerned."""
 
 
+MaskSource = Literal["user", "network", "hull"]
+"""Who made a mask: `hull` is the outline of what all other photos agree on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """What became of one photo that was given, used or not, and the numbers that told."""
+
+    name: str
+    """As the user named it; findings use it or `view`."""
+    view: str | None
+    """Name of the view that it became; None: it was left out."""
+    reason: str = ""
+    """Why it was left out, in a sentence."""
+    sharpness: float | None = None
+    """0 blurred, 0.7 crisp: of the whole photo if it came without a camera, else of the object in it."""
+    points: int | None = None
+    """Sparse points that its camera rests on; None if the camera was given."""
+    reprojection_error_px: float | None = None
+    """Mean distance of those points from where the camera puts them, in pixels of the solved photo."""
+    mask_source: MaskSource | None = None
+    """None: it has no mask."""
+    mask_confidence: float | None = None
+    """In [0, 1]; 1 for the user's own, 0 if no usable mask was found."""
+    world_from_camera: Float[np.ndarray, "4 4"] | None = None
+    """Where a photo that was left out was taken from, if that is known. A view has its camera."""
+    thumbnail: bytes | None = None
+    """A small JPEG of a photo that was left out, if it could be read. A view has its picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
     """Photos of one object, with known cameras unless it says otherwise, ready for an engine."""
@@ -66,6 +96,8 @@ class Capture:
     findings: tuple[Finding, ...] = ()
     cameras_known: bool = True
     """False: the cameras of the views stand in for unknown ones, and only photos and masks may be used."""
+    photos: tuple[PhotoRecord, ...] = ()
+    """What became of each photo that was given, in the order given; for the report, not for engines."""
 
 
 @dataclass(frozen=True, slots=True)

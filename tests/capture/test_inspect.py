@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from capture_samples import ring
 
-from objectscan.capture.inspect import inspect_capture, sharpness_of
+from objectscan.capture.inspect import inspect_capture
+from objectscan.capture.sharpness import sharpness_of
 from objectscan.capture.orientation import Z_UP_TO_Y_UP, delivered_from_up, meeting_point
 from objectscan.types import Camera, Capture, Finding, View
 

@@ -9,7 +9,7 @@ from objectscan.capture.holdout import split_views
 from objectscan.capture.ingest import ingest_split
 from objectscan.capture.limits import DEFAULT_LIMITS, ImageLimits
 from objectscan.errors import InputError
-from objectscan.types import Capture, Finding, View
+from objectscan.types import Capture, Finding
 
 MOST_TEST_VIEWS = 12
 """Comparing one takes about 0.3 s; NeRF-synthetic has 200."""
@@ -37,12 +37,12 @@ def hold_out(
     if not _has_test_photos(path):
         return split_views(capture, every=every)
     try:
-        views = _test_views(path, limits)
+        test = _test_capture(path, limits)
     except InputError as problem:
         words = f"The test photos can't be used, so some of the others are kept for the evidence: {problem}"
         finding = Finding("test_photos_unused", "info", words)
         return split_views(replace(capture, findings=(*capture.findings, finding)), every=every)
-    return capture, replace(capture, views=views)
+    return capture, replace(capture, views=test.views, photos=test.photos)
 
 
 def _has_test_photos(path: Path) -> bool:
@@ -54,9 +54,16 @@ def _has_test_photos(path: Path) -> bool:
     return reads_training and names_training and all((folder / name).is_file() for name in files)
 
 
-def _test_views(path: Path, limits: ImageLimits) -> tuple[View, ...]:
+def _test_capture(path: Path, limits: ImageLimits) -> Capture:
     folder = path if path.is_dir() else path.parent
     found = ingest_split(
         folder, "test", limits, most=MOST_TEST_VIEWS, require_masks=True, min_views=_FEWEST_TEST_VIEWS
     )
-    return tuple(replace(view, name=f"test/{view.name}") for view in found.views)
+    return replace(
+        found,
+        views=tuple(replace(view, name=f"test/{view.name}") for view in found.views),
+        photos=tuple(
+            replace(record, name=f"test/{record.name}", view=record.view and f"test/{record.view}")
+            for record in found.photos
+        ),
+    )

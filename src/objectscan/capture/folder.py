@@ -1,5 +1,5 @@
 """A capture as a folder that people and other programs can read: RGBA pictures, transforms.json,
-findings.json.
+findings.json, photos.json.
 
 The transforms.json is the usual one (OpenGL axes, intrinsics per frame), so NeRF tools read the folder as it
 is. A block `objectscan` adds what that format lacks; with it, loading gives back exactly what was saved.
@@ -21,6 +21,7 @@ import numpy as np
 from objectscan.capture.formats.numbers import matrix, read_json
 from objectscan.capture.formats.paths import file_inside
 from objectscan.capture.ingest import in_threads
+from objectscan.capture.records import read_records, write_records
 from objectscan.errors import BadCameras, BadWorkspace
 from objectscan.types import Camera, Capture, Finding, View
 
@@ -46,6 +47,7 @@ def save_capture(capture: Capture, folder: Path) -> None:
         jobs = list(zip(capture.views, (folder / path for path in paths), strict=True))
         in_threads(lambda job: _write_picture(*job), jobs, lambda share: None)
         _write_json(folder / "findings.json", [asdict(finding) for finding in capture.findings])
+        write_records(capture.photos, folder)
         _write_json(folder / "transforms.json", _transforms(capture, paths))
     except OSError as error:
         raise BadWorkspace(
@@ -85,6 +87,7 @@ def _load(folder: Path) -> Capture:
         bounds,
         tuple(Finding(**{**finding, "photos": tuple(finding["photos"])}) for finding in findings),
         cameras_known=bool(own.get("cameras_known", True)),
+        photos=read_records(folder),
     )
 
 

@@ -16,9 +16,20 @@ from objectscan.capture.images import Photo, as_stored, decode_photo
 from objectscan.capture.limits import DEFAULT_LIMITS, ImageLimits
 from objectscan.capture.masks import border_findings, find_mask_file, mask_of
 from objectscan.capture.notes import merge_findings, photo_finding
+from objectscan.capture.records import thumbnail_of
+from objectscan.capture.sharpness import sharpness_of
 from objectscan.capture.undistort import intrinsics_for, reduced, undistorted
 from objectscan.errors import BadMasks, ImageTooLarge, ImageTooSmall, InputError, TooFewViews, UnreadableImage
-from objectscan.types import Camera, Capture, Finding, Progress, ProgressFn, View, ignore_progress
+from objectscan.types import (
+    Camera,
+    Capture,
+    Finding,
+    PhotoRecord,
+    Progress,
+    ProgressFn,
+    View,
+    ignore_progress,
+)
 
 STAGE = "capture"
 _LOW_RESOLUTION_PX = 240
@@ -35,6 +46,9 @@ class _Read:
     view: View | None
     findings: tuple[Finding, ...] = ()
     problem: InputError | None = None
+    thumbnail: bytes | None = None
+    """Of a photo that could be read, but not used."""
+    sharpness: float | None = None
 
 
 def ingest(
@@ -128,13 +142,31 @@ def _read_capture(
         *_dropped(problems),
         *merge_findings(finding for result in results for finding in result.findings),
     ]
-    return Capture(views, posed.delivered_from_world, posed.scale_known, posed.bounds, tuple(findings))
+    records = tuple(_record(photo, result) for photo, result in zip(posed.photos, results, strict=True))
+    return Capture(
+        views, posed.delivered_from_world, posed.scale_known, posed.bounds, tuple(findings), photos=records
+    )
+
+
+def _record(photo: PosedPhoto, result: _Read) -> PhotoRecord:
+    view, problem = result.view, result.problem
+    if view is None:
+        reason, place = "" if problem is None else problem.message, photo.world_from_camera
+        return PhotoRecord(photo.name, None, reason, world_from_camera=place, thumbnail=result.thumbnail)
+    if view.mask is None:
+        return PhotoRecord(photo.name, view.name, sharpness=result.sharpness)
+    return PhotoRecord(
+        photo.name, view.name, sharpness=result.sharpness, mask_source="user", mask_confidence=1.0
+    )
 
 
 def _read_view(photo: PosedPhoto, posed: PosedPhotos, limits: ImageLimits, *, require_masks: bool) -> _Read:
     """One photo as a view; problems that may be survived are returned, others raised."""
     try:
         decoded = decode_photo(photo.path, limits, name=photo.name)
+    except _DROPPABLE as problem:
+        return _Read(None, problem=problem)
+    try:
         oriented, stored = _oriented(decoded, photo, posed.pixels)
         found = mask_of(oriented, photo.mask_path or find_mask_file(photo.path), limits, stored=stored)
         if found.mask is None and require_masks:
@@ -145,7 +177,7 @@ def _read_view(photo: PosedPhoto, posed: PosedPhotos, limits: ImageLimits, *, re
                 details={"reason": "missing_mask", "photo": photo.name},
             )
     except _DROPPABLE as problem:
-        return _Read(None, problem=problem)
+        return _Read(None, problem=problem, thumbnail=thumbnail_of(decoded.image_srgb))
     intrinsics = intrinsics_for(photo.lens, oriented.size, photo.label)
     image, mask = oriented.image_srgb, found.mask
     image, mask, intrinsics = undistorted(image, mask, intrinsics, photo.lens, cut_out=found.is_alpha)
@@ -155,7 +187,8 @@ def _read_view(photo: PosedPhoto, posed: PosedPhotos, limits: ImageLimits, *, re
     size = (image.shape[1], image.shape[0])
     view = View(photo.name, Camera(intrinsics, photo.world_from_camera, size), image, mask)
     findings = (*decoded.findings, *found.findings, *_size_findings(view, oriented.size))
-    return _Read(view, findings + (border_findings(view.name, mask) if mask is not None else ()))
+    noticed = findings + (border_findings(view.name, mask) if mask is not None else ())
+    return _Read(view, noticed, sharpness=sharpness_of(view))
 
 
 def _oriented(decoded: Photo, photo: PosedPhoto, preferred: str) -> tuple[Photo, bool]:

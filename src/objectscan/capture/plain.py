@@ -23,6 +23,8 @@ from objectscan.capture.formats.detect import has_cameras
 from objectscan.capture.gather import gather, has_plain_photos
 from objectscan.capture.limits import ImageLimits
 from objectscan.capture.photoset import PhotoSet, SolvedCameras
+from objectscan.capture.plain_records import plain_records
+from objectscan.capture.records import write_records
 from objectscan.capture.segment.boxes import FourShares
 from objectscan.capture.segment.cut_out import cut_out
 from objectscan.capture.segment.mask_set import MaskSet
@@ -82,7 +84,8 @@ def posed_capture(
         report: Receives progress of the stages in `STAGES`; may raise `Cancelled`.
 
     Returns:
-        `out`, with transforms.json, images, masks, a COLMAP model in sparse/0, solve.json and findings.
+        `out`, with transforms.json, images, masks, a COLMAP model in sparse/0, solve.json, photos.json and
+        findings.
 
     Raises:
         InputError: Too few photos can be used, or a file can't be.
@@ -112,6 +115,7 @@ def posed_capture(
     )  # fmt: skip
     doubts = _require_agreement(photo_set, solved, masks)
     write_solved(photo_set, solved, out, masks=masks.paths)
+    write_records(plain_records(photo_set, judgement, solved, masks), out)
     findings = [*photo_set.findings, *judgement.findings, *solved.findings, *masks.findings, *doubts]
     _finish(out, source, findings)
     return out
@@ -197,7 +201,7 @@ def _read_mask(path: Path) -> UInt8[np.ndarray, "H W"]:
 
 
 def _fingerprint(photos: Path, options: PlainOptions) -> str:
-    choices = f"2 {options.seed} {options.box} {options.make_masks}"
+    choices = f"3 {options.seed} {options.box} {options.make_masks}"
     digest = hashlib.blake2b(choices.encode(), digest_size=16)
     files = sorted(path for path in photos.rglob("*") if path.is_file()) if photos.is_dir() else [photos]
     for file in files:

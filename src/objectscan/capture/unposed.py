@@ -13,11 +13,13 @@ from objectscan.capture.folder import save_capture
 from objectscan.capture.gather import gather
 from objectscan.capture.limits import ImageLimits
 from objectscan.capture.photoset import PhotoSet, PlainPhoto
+from objectscan.capture.plain_records import unread_records
+from objectscan.capture.records import thumbnail_of
 from objectscan.capture.segment.cut_out import cut_out
 from objectscan.capture.segment.mask_set import MaskSet, read_picture
 from objectscan.capture.segment.model import Segmenter
 from objectscan.errors import MasksNotFound
-from objectscan.types import Camera, Capture, Finding, ProgressFn, View, ignore_progress
+from objectscan.types import Camera, Capture, Finding, PhotoRecord, ProgressFn, View, ignore_progress
 
 STAGES: tuple[tuple[str, float], ...] = (("gather", 0.1), ("mask", 0.9))
 """(stage, share of the time): 0.05 s a photo to read it, 0.4 s a look of the network at it."""
@@ -68,7 +70,18 @@ def _capture(photos: PhotoSet, masks: MaskSet) -> Capture:
         )
     words = "Where the photos were taken from is not known; only what they show is used."
     findings = (*photos.findings, *masks.findings, Finding("cameras_unknown", "info", words))
-    return Capture(views, np.eye(4), findings=findings, cameras_known=False)
+    records = (*(_record(photo, masks) for photo in photos.photos), *unread_records(photos))
+    return Capture(views, np.eye(4), findings=findings, cameras_known=False, photos=records)
+
+
+def _record(photo: PlainPhoto, masks: MaskSet) -> PhotoRecord:
+    confidence = masks.confidence.get(photo.name)
+    if photo.name in masks.paths:
+        source = masks.sources[photo.name]
+        return PhotoRecord(photo.name, photo.name, mask_source=source, mask_confidence=confidence)
+    thumbnail = thumbnail_of(read_picture(photo.path, photo))
+    reason = "No object was found in it."
+    return PhotoRecord(photo.name, None, reason, mask_confidence=confidence, thumbnail=thumbnail)
 
 
 def _view(photo: PlainPhoto, mask: Path) -> View:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,9 +12,9 @@ from jaxtyping import Float, UInt8
 
 from objectscan.capture.photoset import PlainPhoto
 from objectscan.errors import BadWorkspace, UnreadableImage
-from objectscan.types import Finding
+from objectscan.types import Finding, MaskSource
 
-Source = Literal["user", "network", "hull"]
+Source = MaskSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ def write_solved(
     Raises:
         BadWorkspace: The folder can't be written.
     """
-    placed = [photo for photo in photos.photos if photo.name in solved.world_from_camera]
-    files = _file_names(placed)
+    placed = placed_photos(photos, solved)
+    files = file_names(placed)
     given = {photo.name: photo.mask_path for photo in placed if photo.mask_path} if masks is None else masks
     transforms = out / "transforms.json"
     try:
@@ -65,6 +65,11 @@ def write_solved(
             f"{out} can't be written: {error}.", hint="Free some space or choose another."
         ) from error
     return transforms
+
+
+def placed_photos(photos: PhotoSet, solved: SolvedCameras) -> tuple[PlainPhoto, ...]:
+    """Photos that have a camera; `file_names` of them is how they are called in the capture."""
+    return tuple(photo for photo in photos.photos if photo.name in solved.world_from_camera)
 
 
 def write_report(photos: PhotoSet, solved: SolvedCameras, out: Path) -> Path:
@@ -125,7 +130,7 @@ def _lens_values(lens: Lens) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _file_names(photos: list[PlainPhoto]) -> dict[str, str]:
+def file_names(photos: Sequence[PlainPhoto]) -> dict[str, str]:
     """File names that any program can take, unique, as near to the users' names as that allows."""
     result: dict[str, str] = {}
     for photo in photos:
