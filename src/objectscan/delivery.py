@@ -24,7 +24,7 @@ from objectscan.mesh.preview import (
 )
 from objectscan.mesh.quality import ViewPair, evaluate
 from objectscan.mesh.strips import contact_sheet, view_strip
-from objectscan.report import ReportPictures, Run, report_document, write_report
+from objectscan.report import ReportPictures, Run, report_document, report_pictures, write_report
 from objectscan.stages import StageClock
 from objectscan.types import Capture, Progress, Reconstruction
 from objectscan.workspace import Workspace
@@ -85,13 +85,12 @@ def deliver(judged: Judged, job: Mapping[str, Any], workspace: Workspace, clock:
     run = Run(
         version=job["version"], engine=job["recipe"]["engine"], seed=job["seed"], recipe=job["recipe"],
         stage_seconds=clock.seconds, made_at=made_at,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         file_bytes={name: (workspace.folder / name).stat().st_size for name in names},
     )  # fmt: skip
     document = report_document(
         judged.evidence, judged.result, fit=judged.fit, held_out=judged.held_out, run=run
     )
-    document["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    document["delivered_from_world"] = judged.fit.delivered_from_world.tolist()
     report, page = write_report(workspace.folder, document, pictures)
     verdict = judged.evidence.verdict
     if verdict.grade == "failed":
@@ -124,6 +123,9 @@ def _write_previews(judged: Judged, workspace: Workspace, clock: StageClock) -> 
     if judged.strips:  # without cameras no photo can be laid beside the model
         sheet = contact_sheet(list(judged.strips.values()), list(judged.strips))
         workspace.write("previews/contact_sheet.webp", webp_bytes(sheet))
-    return ReportPictures(
-        still, turntable, {name: webp_bytes(strip) for name, strip in judged.strips.items()}
-    )
+    clock.report(Progress(STAGE, 0.95, "report"))
+    return report_pictures(
+        judged.evidence, judged.result, fit=judged.fit, held_out=judged.held_out,
+        strips={name: webp_bytes(strip) for name, strip in judged.strips.items()},
+        still=still, turntable=turntable,
+    )  # fmt: skip

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from objectscan.report.pictures import ReportPictures
 
 VIEW_COLUMNS = (
     ("iou", "Outline overlap", "{:.3f}"),
@@ -22,14 +23,13 @@ VIEW_COLUMNS = (
 """(name in the report, heading, format) of the numbers shown for each view."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportPictures:
-    """WebP files that the page embeds; what is missing is left out."""
-
-    still: bytes | None = None
-    turntable: bytes | None = None
-    strips: Mapping[str, bytes] = field(default_factory=dict)
-    """Photo | render | difference, by photo name."""
+STATUSES = {
+    "used": "used",
+    "weak": "used, but doubtful",
+    "held_out": "kept as evidence",
+    "left_out": "left out",
+}
+"""How the page names what became of a photo."""
 
 
 def render_html(document: Mapping[str, Any], pictures: ReportPictures, *, title: str = "Object scan") -> str:
@@ -44,8 +44,25 @@ def render_html(document: Mapping[str, Any], pictures: ReportPictures, *, title:
     environment.filters.update(
         data_uri=_data_uri, duration=_duration, size=_size, value=_value, plain_json=_plain_json
     )
+    rows = document["photos"]
     template = environment.get_template("report.html")
-    return template.render(report=document, pictures=pictures, columns=VIEW_COLUMNS, title=title)
+    return template.render(
+        report=document,
+        pictures=pictures,
+        columns=VIEW_COLUMNS,
+        title=title,
+        rows={row["number"]: row for row in rows},
+        masks=_doubtful_first(rows, pictures),
+        statuses=STATUSES,
+    )
+
+
+def _doubtful_first(rows: Sequence[Mapping[str, Any]], pictures: ReportPictures) -> list[Mapping[str, Any]]:
+    """Rows for the sheet of masks, the least trusted first; none if no photo has a mask."""
+    shown = [
+        row for row in rows if row["number"] in pictures.thumbnails and row["mask_confidence"] is not None
+    ]
+    return sorted(shown, key=lambda row: row["mask_confidence"])
 
 
 def _data_uri(webp: bytes) -> str:

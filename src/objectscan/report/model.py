@@ -8,6 +8,13 @@ Schema 1 (docs/verdict.md explains the numbers):
     engine, seed    what made the result; with recipe and version it can be repeated
     recipe          the fully expanded recipe
     capture         {photos, fit: [names], held_out: [names], scale_known}
+    photos          [{number, name, view, status, reason, notes, size, sharpness, points,
+                    reprojection_error_px, mask_source, mask_confidence, camera: {position, forward},
+                    evidence: {iou, psnr_db}}]: each photo that was given (report/photos.py: PhotoRow).
+                    status: used; weak (used, but reason says what is doubtful); held_out (kept as
+                    evidence); left_out (reason says why). view is its name in capture and evidence; camera
+                    is in the frame of delivered files. What is not known is null
+    delivered_from_world  4 x 4, row by row: a rotation from the cameras' world to delivered files
     asset           {vertices, faces, texture_size_px, invented_faces, files: {name: bytes}}
     verdict         {profile, grade, score, deciding, reason, rows: [{name, label, value, high, medium, ...}]}
     evidence        {source, views: [{photo, size, metrics}], means, worst, seen_once, seen_twice, topology}
@@ -16,6 +23,7 @@ Schema 1 (docs/verdict.md explains the numbers):
     passes          [{name, steps, seconds, facts}]; a pass that is not listed did not run
     stages          [{name, seconds, share}] where the time went, in order
     seconds         sum of the stages
+    peak_memory_bytes  most that the process ever held, or null
 """
 
 from __future__ import annotations
@@ -25,6 +33,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from objectscan.mesh.evidence import Evidence, as_plain
+from objectscan.report.photos import photo_rows
 from objectscan.types import Capture, Finding, Reconstruction
 
 SCHEMA_VERSION = "1"
@@ -45,19 +54,24 @@ class Run:
     """Wall time by stage, in the order in which the stages ran."""
     made_at: str
     """ISO 8601, UTC."""
+    peak_memory_bytes: int | None = None
+    """Most that the process ever held."""
     file_bytes: Mapping[str, int] = field(default_factory=dict)
     """Size of each delivered file, by its name."""
 
 
 def report_document(
-    evidence: Evidence, reconstruction: Reconstruction, *, fit: Capture, held_out: Capture, run: Run
+    evidence: Evidence,
+    reconstruction: Reconstruction,
+    *,
+    fit: Capture,
+    held_out: Capture,
+    run: Run,
 ) -> dict[str, Any]:
     """The report as JSON values, by the schema above."""
     plain = evidence.as_json()
     judged = {name: value for name, value in plain.items() if name not in ("verdict", "warnings")}
-    said = {finding.code for finding in evidence.warnings}
-    of_photos = [finding for finding in (*fit.findings, *held_out.findings) if finding.code not in said]
-    findings = (*evidence.warnings, *reconstruction.findings, *of_photos)
+    findings = report_findings(evidence, reconstruction, fit=fit, held_out=held_out)
     seconds = sum(run.stage_seconds.values())
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -72,6 +86,7 @@ def report_document(
             "held_out": [view.name for view in held_out.views],
             "scale_known": fit.scale_known,
         },
+        "photos": photo_rows(evidence, reconstruction, fit=fit, held_out=held_out, findings=findings),
         "asset": {
             "vertices": len(reconstruction.mesh.vertices),
             "faces": len(reconstruction.mesh.faces),
@@ -81,16 +96,27 @@ def report_document(
         },
         "verdict": plain["verdict"],
         "evidence": judged,
-        "warnings": merged_findings(findings),
+        "warnings": findings,
         "passes": list(reconstruction.passes),
         "stages": [
             {"name": name, "seconds": spent, "share": spent / seconds if seconds else 0.0}
             for name, spent in run.stage_seconds.items()
         ],
         "seconds": seconds,
+        "peak_memory_bytes": run.peak_memory_bytes,
     }
     plain_document: dict[str, Any] = as_plain(document)
-    return plain_document
+    # In full: with six digits the rotation would move a model of 1 m by micrometres.
+    return plain_document | {"delivered_from_world": fit.delivered_from_world.tolist()}
+
+
+def report_findings(
+    evidence: Evidence, reconstruction: Reconstruction, *, fit: Capture, held_out: Capture
+) -> list[Finding]:
+    """All findings of evidence, engine and photos, as `merged_findings`."""
+    said = {finding.code for finding in evidence.warnings}
+    of_photos = [finding for finding in (*fit.findings, *held_out.findings) if finding.code not in said]
+    return merged_findings((*evidence.warnings, *reconstruction.findings, *of_photos))
 
 
 def merged_findings(findings: Iterable[Finding]) -> list[Finding]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from objectscan.errors import ExportError
-from objectscan.report.html import ReportPictures, render_html
+from objectscan.report.html import render_html
+from objectscan.report.pictures import ReportPictures
 
 
 def write_report(
