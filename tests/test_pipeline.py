@@ -61,6 +61,11 @@ def test_a_run_delivers_model_previews_and_report_and_nothing_else(photos, tmp_p
     assert [one["name"] for one in report["passes"]] == ["shape", "refine"]
     assert {progress.stage for progress in heard} == set(stages)
     assert len(report["evidence"]["views"]) == 2  # of 12 photos, and the engine saw the other ten
+    states = [photo["status"] for photo in report["photos"]]
+    assert (states.count("used"), states.count("held_out")) == (10, 2)
+    assert all(photo["camera"] and photo["mask_source"] == "user" for photo in report["photos"])
+    page = (asset.folder / "report.html").read_text("utf-8")
+    assert page.count('<image id="picture-') == 12 and page.count('class="mark ') == 24
     for name in ("preview", "turntable", "contact_sheet"):
         picture = Image.open(io.BytesIO((asset.folder / "previews" / f"{name}.webp").read_bytes()))
         assert min(picture.size) > 100 and np.ptp(np.asarray(picture.convert("RGB"))) > 50

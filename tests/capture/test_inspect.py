@@ -10,8 +10,8 @@ import pytest
 from capture_samples import ring
 
 from objectscan.capture.inspect import inspect_capture
-from objectscan.capture.sharpness import sharpness_of
 from objectscan.capture.orientation import Z_UP_TO_Y_UP, delivered_from_up, meeting_point
+from objectscan.capture.sharpness import sharpness_of
 from objectscan.types import Camera, Capture, Finding, View
 
 SIZE = (160, 120)

@@ -13,6 +13,7 @@ from objectscan.capture import ImageLimits, ingest
 from objectscan.capture.formats.posed import Lens
 from objectscan.capture.photoset import SolvedCameras
 from objectscan.capture.plain import PlainOptions, is_plain, plain_findings, posed_capture, was_plain
+from objectscan.capture.records import read_records
 from objectscan.capture.segment.mask_set import MaskSet
 from objectscan.capture.solve import SolveLimits
 from objectscan.errors import CamerasNotFound, PhotosUnusable, TooFewViews
@@ -101,6 +102,15 @@ def test_plain_photos_become_a_capture_that_ingest_reads(photos, options, tmp_pa
     assert "stray_files" in {finding.code for finding in plain_findings(out)}
     assert (out / "sparse" / "0" / "cameras.txt").is_file() and not (out / "work").exists()
     assert sorted(path.name for path in photos.iterdir()) == before
+
+
+def test_what_became_of_each_photo_lies_beside_the_capture(photos, options, tmp_path):
+    (photos / "img_9.png").write_bytes((photos / "img_0.png").read_bytes()[:900])
+    records = {one.name: one for one in read_records(posed_capture(photos, tmp_path / "capture", options[0]))}
+    assert sorted(records) == [*(f"img_{k}.png" for k in range(8)), "img_9.png"]
+    assert records["img_0.png"].mask_source == "network" and records["img_0.png"].mask_confidence == 1.0
+    assert 0 < records["img_0.png"].sharpness < 1
+    assert records["img_9.png"].view is None and "img_9.png" in records["img_9.png"].reason
 
 
 def test_a_handful_of_photos_is_refused_before_anything_is_solved(photos, options, tmp_path):

@@ -173,6 +173,18 @@ def test_a_camera_on_few_points_makes_a_photo_weak():
     assert row.status == "weak" and "11 points" in row.reason
 
 
+def test_what_is_said_of_one_photo_makes_it_weak_and_what_is_said_of_most_does_not():
+    names = tuple(f"{k}.jpg" for k in range(6))
+    one = Finding("blurry_images", "warning", "Less sharp.", names[:1])
+    most = Finding("low_resolution", "warning", "Small.", names)
+    note = Finding("photos_reduced", "info", "Reduced.", names[1:2])
+    fit = Capture(tuple(view(n, k) for k, n in enumerate(names)), np.eye(4), findings=(one, most, note))
+    rows = rows_of(fit, replace(fit, views=()))
+    assert [row.status for row in rows.values()] == ["weak", *5 * ["used"]]
+    assert "blurry_images" in rows["0.jpg"].reason
+    assert [note.code for note in rows["1.jpg"].notes] == ["low_resolution", "photos_reduced"]
+
+
 def test_cameras_are_told_in_the_frame_of_delivered_files_and_as_refined():
     fit, held_out = plain_captures()
     row = rows_of(fit, held_out)["a.jpg"]

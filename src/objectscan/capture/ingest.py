@@ -188,7 +188,7 @@ def _read_view(photo: PosedPhoto, posed: PosedPhotos, limits: ImageLimits, *, re
     view = View(photo.name, Camera(intrinsics, photo.world_from_camera, size), image, mask)
     findings = (*decoded.findings, *found.findings, *_size_findings(view, oriented.size))
     noticed = findings + (border_findings(view.name, mask) if mask is not None else ())
-    return _Read(view, noticed, sharpness=sharpness_of(view))
+    return _Read(view, noticed, sharpness=sharpness_of(view) or None)  # 0: too small an object to tell
 
 
 def _oriented(decoded: Photo, photo: PosedPhoto, preferred: str) -> tuple[Photo, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,10 +79,11 @@ def photo_rows(
     kept = {view.name for view in held_out.views}
     is_placed = fit.cameras_known and reconstruction.is_registered
     rows = []
-    for number, record in enumerate(_records(fit, held_out, views), start=1):
+    records = _records(fit, held_out, views)
+    for number, record in enumerate(records, start=1):
         view = views.get(record.view) if record.view is not None else None
-        notes = _notes(findings, {record.name, record.view})
-        doubt = _doubt(record, notes)
+        named = [finding for finding in findings if not {record.name, record.view}.isdisjoint(finding.photos)]
+        doubt = _doubt(record, named, len(records))
         camera = _camera(record, view, reconstruction) if is_placed else None
         rows.append(
             PhotoRow(
@@ -91,7 +92,7 @@ def photo_rows(
                 view=None if view is None else view.name,
                 status=_status(view, doubt, kept),
                 reason=(record.reason or "It can't be used.") if view is None else doubt,
-                notes=notes,
+                notes=tuple(PhotoNote(one.code, one.severity, one.message) for one in named),
                 size=None if view is None else view.camera.size,
                 sharpness=record.sharpness,
                 points=record.points,
@@ -117,21 +118,13 @@ def _unrecorded(view: View) -> PhotoRecord:
     return PhotoRecord(view.name, view.name, mask_source=None if view.mask is None else "user")
 
 
-def _notes(findings: Iterable[Finding], names: set[str | None]) -> tuple[PhotoNote, ...]:
-    return tuple(
-        PhotoNote(finding.code, finding.severity, finding.message)
-        for finding in findings
-        if not names.isdisjoint(finding.photos)
-    )
-
-
-def _doubt(record: PhotoRecord, notes: Sequence[PhotoNote]) -> str:
-    """Why a used photo is weak; empty if it is not."""
+def _doubt(record: PhotoRecord, named: Sequence[Finding], photos: int) -> str:
+    """Why a used photo is weak; empty if it is not. What is said of most photos is said of the set."""
     if record.mask_confidence is not None and record.mask_confidence < LEAST_MASK_CONFIDENCE:
         return f"Its mask is doubtful: confidence {record.mask_confidence:.2f}."
     if record.points is not None and record.points < LEAST_POINTS:
         return f"Its camera rests on {record.points} points; {LEAST_POINTS} are enough."
-    serious = [note for note in notes if note.severity != "info"]
+    serious = [one for one in named if one.severity != "info" and 2 * len(one.photos) <= photos]
     return f"See the note {serious[0].code}." if serious else ""
 
 

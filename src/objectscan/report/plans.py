@@ -20,6 +20,7 @@ _LOOK = 0.05
 """Length of the stroke that shows where a camera looks, as a share of the width."""
 _CELLS = 160
 """Along the longer side of the model's shape."""
+_LEAST_CELLS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _plan(
 
 
 def _shape_path(points: Float[np.ndarray, "S 2"]) -> str:
-    """Outline of a cloud of points: cells that hold some, closed over small gaps."""
+    """Outline of a cloud of points: cells that hold some; small gaps between samples are no holes."""
     low, extent = points.min(0), max(float(np.ptp(points, axis=0).max()), 1e-9)
     cell = extent / _CELLS
     border = 4
@@ -106,6 +107,7 @@ def _shape_path(points: Float[np.ndarray, "S 2"]) -> str:
     cells[rows, columns] = 1
     filled = cv2.morphologyEx(cells, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     contours, _ = cv2.findContours(filled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    corners = [cv2.approxPolyDP(contour, 0.8, True)[:, 0] for contour in contours]
+    large = [contour for contour in contours if cv2.contourArea(contour) >= _LEAST_CELLS]
+    corners = [cv2.approxPolyDP(contour, 0.8, True)[:, 0] for contour in large]
     places = [(one - border + 0.5) * cell + low for one in corners if len(one) >= 3]
     return "".join("M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in one.tolist()) + "Z" for one in places)

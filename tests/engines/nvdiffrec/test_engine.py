@@ -45,8 +45,13 @@ def capture() -> Capture:
 
 
 @pytest.fixture(scope="module")
-def result(capture: Capture) -> Reconstruction:
-    return _run(capture)
+def told() -> list[Progress]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def result(capture: Capture, told: list[Progress]) -> Reconstruction:
+    return _run(capture, report=told.append)
 
 
 def test_the_ball_comes_out_round_closed_and_within_budget(result: Reconstruction):
@@ -63,6 +68,16 @@ def test_both_passes_are_reported_and_the_fit_improves(result: Reconstruction):
     shape, refine = result.passes
     assert (shape.name, shape.steps, refine.name, refine.steps) == ("shape", 60, "refine", 20)
     assert refine.facts["colour_loss"] < 0.08
+
+
+def test_a_picture_of_the_growing_model_comes_with_each_pass(result: Reconstruction, told: list[Progress]):
+    pictures = [(progress.stage, progress.preview_srgb) for progress in told]
+    shown = {stage: picture for stage, picture in pictures if picture is not None}
+    assert set(shown) == {"shape", "refine"}
+    for picture in shown.values():
+        height, width, _ = picture.shape
+        assert max(height, width // 2) <= 320 and np.ptp(picture[:, width // 2 :]) > 30
+    assert sum(picture is not None for _, picture in pictures) < len(pictures)
 
 
 def test_textures_are_in_range_and_painted(result: Reconstruction):
