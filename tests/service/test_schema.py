@@ -48,7 +48,8 @@ def test_the_service_does_what_its_description_says(tmp_path, who):
         let_a_worker_be_there(api)
         key = ("--header", f"Authorization: Bearer {api.key(scopes=SCOPES)}") if who == "with a key" else ()
         done = run(api, tmp_path, *key)
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    errors = done.stdout.partition(" ERRORS ")[2][:2000]
+    assert done.returncode == 0, errors + done.stdout[-8000:] + done.stderr[-2000:]
     tested = re.search(r"Tested: (\d+)", done.stdout)
     assert tested is not None and int(tested.group(1)) >= 31
     assert "Failures:" not in done.stdout

@@ -8,6 +8,7 @@ from helpers.api import Api, made, problem
 from objectscan.errors import DatabaseFailed, StorageFailed
 from objectscan.jobs import workers
 from objectscan.recipes import PRESETS, recipe_for
+from objectscan.service.option_table import option_table
 
 
 def test_health_is_told_without_asking_anybody(api, monkeypatch):
@@ -46,6 +47,13 @@ def test_options_are_those_of_the_recipes(client):
     }  # fmt: skip
     assert "reconviagen" in by_name["engine"]["choices"]
     assert "masks" in by_name["hull.outvoted_views"]["help"]
+
+
+def test_requests_parse_no_source_since_threads_must_not_do_so_at_once(tmp_path, monkeypatch):
+    option_table.cache_clear()
+    with Api(tmp_path).running() as api:
+        monkeypatch.setattr("ast.parse", lambda *given: 1 / 0)
+        assert api.client.get("/v1/options").status_code == 200
 
 
 def test_workers_are_listed_without_their_jobs(api, client):

@@ -29,6 +29,7 @@ from objectscan.service.access import Access
 from objectscan.service.context import open_context
 from objectscan.service.handlers import install_handlers
 from objectscan.service.openapi import install_openapi
+from objectscan.service.option_table import option_table
 from objectscan.service.page import PAGE_FOLDER, page_router
 from objectscan.service.rate_limits import RateHeaders
 from objectscan.service.webhooks_delivery import deliver_forever
@@ -61,6 +62,7 @@ def create_app(setup: Setup, *, more: Sequence[APIRouter] = (), page_folder: Pat
         BadServiceSetup: An address can't be used.
     """
     context = open_context(setup)
+    option_table()  # parses source, which two threads must not do at once (SystemError in Python 3.11)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
